@@ -1,0 +1,1 @@
+"""A folder-watching plate reader that never loses a photo."""
