@@ -1,0 +1,134 @@
+"""Walk the inbox and tell photos, sidecars and everything else apart by their names alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from watcher import durable
+
+What = Literal["image", "sidecar", "folder", "other", "unwritable", "unlistable"]
+_IMAGE_ENDINGS = (b".jpg", b".jpeg", b".png")
+_DEEPEST = 16
+"""Levels of sub-folders; cameras make up to seven, and an attacker must not make us walk for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry of the inbox; *why* says what an entry of another kind is (`symlink`, `fifo`, `suffix`, …)."""
+
+    path: bytes
+    what: What
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What lies in the inbox at this moment; the *oldest* in seconds since the epoch, none if nothing waits."""
+
+    waiting: int
+    ignored: int
+    oldest: float | None
+
+
+class Ignore:
+    """The names that are never looked at: hidden ones, and those matching one of the *patterns*."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)", re.IGNORECASE)
+
+    def __call__(self, name: bytes) -> bool:
+        """Return whether *name* is to be passed over without a word."""
+        return name.startswith(b".") or self._patterns.match(os.fsdecode(name)) is not None
+
+
+def image_names(sidecar: bytes) -> tuple[bytes, ...]:
+    """Return the paths of the images that the sidecar at this path may belong to."""
+    stem = sidecar[: -len(b".json")]
+    if _looks_like_image(stem):
+        return (stem,)
+    return tuple(stem + ending for lower in _IMAGE_ENDINGS for ending in (lower, lower.upper()))
+
+
+def walk(root: bytes, ignore: Ignore) -> Iterator[Found]:
+    """Yield what lies below *root*, folder by folder; lazily, so that a backlog is never in memory.
+
+    Files of a folder in which we may not remove anything are not yielded, only the folder itself, as `unwritable`.
+
+    Raises:
+        OSError: The root itself cannot be listed.
+
+    """
+    folders: list[bytes] = [b""]
+    while folders:
+        folder = folders.pop()
+        try:
+            yield from _folder(root, folder, ignore, folders)
+        except OSError:
+            if not folder:
+                raise
+            yield Found(folder, "unlistable")
+
+
+def _folder(root: bytes, folder: bytes, ignore: Ignore, folders: list[bytes]) -> Iterator[Found]:
+    with durable.opened_folder(root, folder) as descriptor:
+        writable = os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True)
+        if not writable:
+            yield Found(folder, "unwritable")
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                if ignore(name):
+                    continue
+                path = os.path.join(folder, name)
+                if entry.is_dir(follow_symlinks=False) and not _looks_like_image(name):
+                    if path.count(b"/") < _DEEPEST:
+                        folders.append(path)
+                        yield Found(path, "folder")
+                elif writable:
+                    yield _found(path, name, entry)
+
+
+def _found(path: bytes, name: bytes, entry: os.DirEntry[str]) -> Found:
+    if not entry.is_file(follow_symlinks=False):
+        return Found(path, "other", "symlink" if entry.is_symlink() else "special")
+    if _looks_like_image(name):
+        return Found(path, "image")
+    if name.lower().endswith(b".json"):
+        return Found(path, "sidecar")
+    return Found(path, "other", "suffix")
+
+
+def _looks_like_image(name: bytes) -> bool:
+    return name.lower().endswith(_IMAGE_ENDINGS)
+
+
+def survey(root: bytes, ignore: Ignore) -> Survey:
+    """Count what lies below *root*, changing nothing.
+
+    Raises:
+        OSError: The root itself cannot be listed.
+
+    """
+    waiting = ignored = 0
+    oldest: float | None = None
+    for found in walk(root, ignore):
+        if found.what == "other":
+            ignored += 1
+        elif found.what == "image" and (changed := _changed(root, found.path)) is not None:
+            waiting += 1
+            oldest = changed if oldest is None else min(oldest, changed)
+    return Survey(waiting, ignored, oldest)
+
+
+def _changed(root: bytes, path: bytes) -> float | None:
+    try:
+        status = os.lstat(os.path.join(root, path))
+    except OSError:
+        return None
+    return status.st_ctime if stat.S_ISREG(status.st_mode) else None
