@@ -35,6 +35,7 @@ class Inbox:
 
     *bell* is rung when something stirs while nobody is looking; *latest_from* answers which image was admitted last
     from one of some paths, to tell late sidecars from early ones.
+    """
 
     def __init__(
         self,
