@@ -46,13 +46,13 @@ def names(image_name: bytes) -> tuple[bytes, ...]:
 
     Works on a name and on a path. A suffix in mixed case (`.Json`) is not looked for: it ends as an orphan.
     """
-    stem = os.path.splitext(image_name)[0]  # noqa: PTH122 (pathlib does not take bytes)
+    stem = os.path.splitext(image_name)[0]
     return tuple(start + end for start in (image_name, stem) for end in (b".json", b".JSON"))
 
 
 def is_sidecar(name: bytes) -> bool:
     """Whether a file of this name or path would be taken for a sidecar, of whatever image."""
-    stem, suffix = os.path.splitext(os.path.basename(name))  # noqa: PTH119, PTH122 (pathlib does not take bytes)
+    stem, suffix = os.path.splitext(os.path.basename(name))
     return suffix.lower() == b".json" and not stem.startswith(b".")
 
 
@@ -207,7 +207,8 @@ def _timestamp(text: str, *, zone: tzinfo, now: datetime) -> datetime | None:
         moment = moment.replace(tzinfo=zone)
     if moment.year < _EARLIEST:
         raise _Unusable(f"`timestamp` lies before the year {_EARLIEST}; set the clock of the camera.")
-    if moment > now + _AHEAD:
+    # A zone may not be able to say what its offset is at the end of time.
+    if moment.year > now.year + 1 or moment > now + _AHEAD:
         raise _Unusable("`timestamp` lies more than a day in the future; set the clock of the camera.")
     return moment
 
