@@ -1,0 +1,229 @@
+"""Which act follows which, and what is remembered after each.
+
+    admit ─▶ store ─▶ read ─▶ register ─▶ notify/<sink>
+      │        └▶ release (a source that could not be removed)
+      └▶ quarantine
+
+Three beats: write down, act, remember. An act may raise; only this module remembers, and always last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from watcher import chronicle, notify, register
+from watcher.clocks import Clocks
+from watcher.errors import ChildLost, Deferred, Rejected, StorageUnavailable
+from watcher.intake import Intake, Stored
+from watcher.intake.quarantine import Quarantine
+from watcher.intake.source import fresh, is_leftover
+from watcher.journal import Admission, Done, Journal
+from watcher.journal.questions import Questions
+from watcher.model import NO_PLATE, Arrival, Image, Reading, Record, Row, StoredImage, Task
+from watcher.register import Register
+from watcher.sinks import Sink
+
+KEEPER_ACTS = ("quarantine", "store", "release")
+READ, REGISTER, NOTIFY = "read", "register", "notify/"
+MOST_STRIKES = 5
+"""Attempts, made alone, that may end without an explanation."""
+PARKABLE = (REGISTER, NOTIFY)
+
+Ask = Callable[[StoredImage], Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task that was not finished, and why."""
+
+    task: Task
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Stations:
+    """What the acts are done with."""
+
+    intake: Intake
+    quarantine: Quarantine
+    register: Register
+    sinks: Mapping[str, Sink]
+
+
+class Flow:
+    """The acts, each on a batch; what fails comes back, what succeeds is remembered before it returns."""
+
+    def __init__(
+        self, journal: Journal, questions: Questions, stations: Stations, clocks: Clocks, window_seconds: float
+    ) -> None:
+        self._journal = journal
+        self._questions = questions
+        self._stations = stations
+        self._clocks = clocks
+        self._window = window_seconds
+
+    def adopt(self, sinks: Mapping[str, Sink], window_seconds: float) -> None:
+        """Take new settings."""
+        self._stations = Stations(self._stations.intake, self._stations.quarantine, self._stations.register, sinks)
+        self._window = window_seconds
+
+    def admit(self, arrivals: Sequence[Arrival]) -> int:
+        """Write down *arrivals* and own a copy of each; return how many had changed and must be looked at again."""
+        intake = self._stations.intake
+        unfinished = self._questions.unfinished([path for arrival in arrivals for path in _paths(arrival)])
+        coming = [one for arrival in arrivals for one in fresh(arrival, unfinished)]
+        items = intake.secure(coming)
+        changed = len({one.image.path for one in coming} - {item.image.source for item in items})
+        left = [item for item in items if _is_leftover(item.image, unfinished)]
+        intake.discard([item.image for item in left])
+        self._write_down([item for item in items if item not in left])
+        return changed
+
+    def _write_down(self, items: Sequence[Admission]) -> None:
+        if not items:
+            return
+        intake = self._stations.intake
+        try:
+            images = self._journal.admit(items, now=self._clocks.wall(), window_seconds=self._window, taken=self._taken)
+        except BaseException:
+            # Should the journal know them all the same, `store` copies them once more.
+            intake.discard([item.image for item in items])
+            raise
+        intake.discard([image for image in images if image.duplicate_of])
+        for item, image in zip(items, images, strict=True):
+            chronicle.admitted(item.reason, image)
+
+    def keep(self, tasks: Sequence[Task]) -> list[Failure]:
+        """Do the acts of the keeper."""
+        acts = {"quarantine": self._quarantine, "store": self._store, "release": self._release}
+        return [
+            failure
+            for act, perform in acts.items()
+            if (batch := [task for task in tasks if task.act == act])
+            for failure in perform(batch)
+        ]
+
+    def read(self, tasks: Sequence[Task], ask: Ask) -> list[Failure]:
+        """Have each image read by *ask*; one whose attempts are used up gets an empty reading and its row."""
+        done, failed = [], []
+        for task in tasks:
+            try:
+                reading = _given_up(task) or ask(self._stations.intake.stored(task.image))
+            except (Deferred, ChildLost) as error:
+                failed.append(Failure(task, error))
+            else:
+                done.append(Done(task, owes=(REGISTER,), reading=_with_sidecar_error(reading, task.image)))
+        self._journal.finish(done)
+        for item in done:
+            chronicle.read(item.task, item.reading)
+        return failed
+
+    def register(self, tasks: Sequence[Task]) -> list[Failure]:
+        """Append the rows of *tasks*: all of them, or none."""
+        rows = [register.row(task.image, _reading(task), repeated=task.attempts > 1) for task in tasks]
+        ids = self._stations.register.append(rows, highest_id=self._questions.highest_id(), owed=self._owed_rows)
+        now = self._clocks.now()
+        owes = tuple(NOTIFY + name for name in self._stations.sinks)
+        self._journal.finish(
+            [Done(task, owes=owes, record_id=number, recorded_at=now) for task, number in zip(tasks, ids, strict=True)]
+        )
+        for task, number in zip(tasks, ids, strict=True):
+            chronicle.registered(task, number, now)
+        return []
+
+    def notify(self, tasks: Sequence[Task]) -> list[Failure]:
+        """Tell each task's sink."""
+        done, failed = [], []
+        for task in tasks:
+            sink = self._stations.sinks[task.act.removeprefix(NOTIFY)]
+            try:
+                notify.deliver(sink, record_of(task), notify.key(task.image.name, task.act))
+            except (Deferred, Rejected) as error:
+                failed.append(Failure(task, error))
+            else:
+                done.append(Done(task))
+        self._journal.finish(done)
+        return failed
+
+    def _store(self, tasks: Sequence[Task]) -> list[Failure]:
+        results = self._stations.intake.store([task.image for task in tasks])
+        pairs = list(zip(tasks, results, strict=True))
+        done = [_stored(task, result) for task, result in pairs if isinstance(result, Stored)]
+        self._journal.finish(done)
+        chronicle.stored(done)
+        return [Failure(task, result) for task, result in pairs if isinstance(result, Exception)]
+
+    def _quarantine(self, tasks: Sequence[Task]) -> list[Failure]:
+        done, failed = [], []
+        for task in tasks:
+            try:
+                done.append(Done(task, gone=not self._stations.quarantine.put(task.image)))
+            except Deferred as error:
+                failed.append(Failure(task, error))
+        self._journal.finish(done)
+        chronicle.quarantined(done)
+        return failed
+
+    def _release(self, tasks: Sequence[Task]) -> list[Failure]:
+        images = [task.image for task in tasks]
+        stored = [Stored(self._stations.intake.stored(image)) for image in images]
+        results = self._stations.intake.release(images, stored)
+        left = [isinstance(result, Stored) and result.leftover for result in results]
+        self._journal.finish([Done(task) for task, behind in zip(tasks, left, strict=True) if not behind])
+        return [Failure(task, _not_removed(task.image)) for task, behind in zip(tasks, left, strict=True) if behind]
+
+    def _owed_rows(self) -> list[Row]:
+        return [register.row(task.image, _reading(task), repeated=True) for task in self._questions.owed(REGISTER)]
+
+    def _taken(self, name: str) -> bool:
+        return self._stations.quarantine.taken(name) if "/" in name else self._stations.intake.taken(name)
+
+
+def record_of(task: Task) -> Record:
+    """Return the record that *task* is about.
+
+    Raises:
+        ValueError: Its row has not been appended yet.
+
+    """
+    if task.record_id is None or task.recorded_at is None:
+        raise ValueError(f"{task.image.name} has no row yet")
+    reading = _reading(task)
+    return Record(task.record_id, reading.text or NO_PLATE, task.image, reading, task.recorded_at)
+
+
+def _is_leftover(image: Image, unfinished: Sequence[Image]) -> bool:
+    return is_leftover(unfinished, image.source, image.identity, image.digest)
+
+
+def _paths(arrival: Arrival) -> list[bytes]:
+    return [arrival.image.path, *([arrival.sidecar.path] if arrival.sidecar else [])]
+
+
+def _reading(task: Task) -> Reading:
+    return task.reading or Reading(None)
+
+
+def _given_up(task: Task) -> Reading | None:
+    """Return an empty reading if *task* ended without an explanation too often: every image gets its row."""
+    return Reading(None, code="reader_crashed", review=True) if task.strikes > MOST_STRIKES else None
+
+
+def _with_sidecar_error(reading: Reading, image: Image) -> Reading:
+    bad = image.sidecar is not None and image.sidecar.error
+    return replace(reading, code="sidecar_error") if bad and not reading.code else reading
+
+
+def _stored(task: Task, result: Stored) -> Done:
+    if result.stored is None:
+        return Done(task, gone=True)
+    return Done(task, owes=(READ, "release") if result.leftover else (READ,))
+
+
+def _not_removed(image: Image) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"The photo {image.source!r} is safe in uploads/ but cannot be removed from the inbox.",
+        hint="Give the service write rights on that folder.",
+        code="not_removed",
+    )
