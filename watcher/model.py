@@ -177,6 +177,7 @@ class Reading:
         code: An error code, if something kept the reading from being better.
         review: A person should look at it.
         tried: The engines that were asked, in order.
+        note: A sentence that an engine has for the operator; it is logged, not kept.
 
     """
 
@@ -190,6 +191,7 @@ class Reading:
     code: str = ""
     review: bool = False
     tried: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
