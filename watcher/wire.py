@@ -47,6 +47,7 @@ def reading_out(reading: Reading) -> dict[str, Any]:
         "seconds": reading.seconds,
         "code": reading.code,
         "review": reading.review,
+        "note": reading.note[:MAX_TEXT],
     }
 
 
@@ -68,6 +69,7 @@ def reading_in(data: Mapping[str, Any], *, engine: str) -> Reading:
         seconds=seconds,
         code=_code(data.get("code")),
         review=_flag(data.get("review")),
+        note=_text(data.get("note", "")),
     )
 
 
