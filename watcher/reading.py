@@ -105,7 +105,7 @@ def _best(answers: Sequence[Reading], believable: float, request: Request) -> Re
     plates = [answer for answer in judged if answer.text]
     sure = [answer for answer in plates if _is_believable(answer, believable, request)]
     attempts = [replace(answer, text=last_attempt(answer.text or "", request.kind)) for answer in reversed(answers)]
-    unsure = sorted(plates, key=lambda answer: answer.confidence or 0.0, reverse=True)
+    unsure = sorted(plates, key=_confidence, reverse=True)
     return next((answer for answer in [*sure, *unsure, *attempts] if answer.text), Reading(None))
 
 
@@ -119,20 +119,30 @@ def _code(heard: _Round, best: Reading, *, sure: bool) -> str:
 
 
 def _candidates(answers: Sequence[Reading], best: Reading, request: Request) -> tuple[Candidate, ...]:
-    """Return the other texts of all engines, cleaned, each once, the most confident first."""
-    texts: dict[str, float | None] = {}
+    """Return the other texts of all engines, cleaned, each once whatever its hyphens, the most confident first."""
+    others: dict[str, Candidate] = {}
     for candidate in _considered(answers):
         text = last_attempt(candidate.text, request.kind)
-        if text and text != best.text:
-            texts[text] = max((c for c in (texts.get(text), candidate.confidence) if c is not None), default=None)
-    ranked = sorted(texts.items(), key=lambda item: -1.0 if item[1] is None else item[1], reverse=True)
-    return tuple(Candidate(text, confidence) for text, confidence in ranked[:MOST_CANDIDATES])
+        if text and _bare(text) != _bare(best.text or ""):
+            known = others.get(_bare(text), Candidate(text))
+            confidence = max((c for c in (known.confidence, candidate.confidence) if c is not None), default=None)
+            others[_bare(text)] = replace(known, confidence=confidence)
+    ranked = sorted(others.values(), key=_confidence, reverse=True)
+    return tuple(ranked[:MOST_CANDIDATES])
 
 
 def _considered(answers: Sequence[Reading]) -> Iterable[Candidate]:
     for answer in answers:
         yield Candidate(answer.text or "", answer.confidence)
         yield from answer.candidates
+
+
+def _confidence(said: Reading | Candidate) -> float:
+    return -1.0 if said.confidence is None else said.confidence
+
+
+def _bare(text: str) -> str:
+    return text.replace("-", "")
 
 
 def _outage(heard: _Round) -> EngineUnavailable:
