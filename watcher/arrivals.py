@@ -13,6 +13,7 @@ from watcher.model import Sighting
 _SIDECAR_PATIENCE = 2.0
 """Seconds that a sidecar which does not parse must be quiet before it counts as broken rather than half-written."""
 _ORPHAN_SECONDS = 3600.0
+_NETWORK_LOOKS = 3
 _RECHECK_SHORTEST = 0.1
 _RECHECK_LONGEST = 2.0
 
@@ -107,7 +108,7 @@ class Arrivals:
         age = now - quiet.since
         patience = self.patience
         settling = patience.settling(sighting)
-        if sighting.writer == "open" or age < settling or (sighting.network and quiet.looks < 3):
+        if sighting.writer == "open" or age < settling or (sighting.network and quiet.looks < _NETWORK_LOOKS):
             return Verdict(again=_recheck(age, settling - age))
         final = _final(sighting, patience.largest)
         if final:

@@ -124,7 +124,7 @@ class Flow:
         rows = [register.row(task.image, _reading(task), repeated=task.attempts > 1) for task in tasks]
         ids = self._stations.register.append(rows, highest_id=self._questions.highest_id(), owed=self._owed_rows)
         now = self._clocks.now()
-        owes = tuple(NOTIFY + name for name in self._stations.sinks)
+        owes = self.notify_acts()
         self._journal.finish(
             [Done(task, owes=owes, record_id=number, recorded_at=now) for task, number in zip(tasks, ids, strict=True)]
         )
@@ -132,13 +132,17 @@ class Flow:
             chronicle.registered(task, number, now)
         return []
 
+    def notify_acts(self) -> tuple[str, ...]:
+        """Return the acts of the sinks there are; those of a sink that is gone stay owed and are never claimed."""
+        return tuple(NOTIFY + name for name in self._stations.sinks)
+
     def notify(self, tasks: Sequence[Task]) -> list[Failure]:
         """Tell each task's sink."""
         done, failed = [], []
         for task in tasks:
             sink = self._stations.sinks[task.act.removeprefix(NOTIFY)]
             try:
-                notify.deliver(sink, record_of(task), notify.key(task.image.name, task.act))
+                notify.deliver(sink, record_of(task), notify.key_of(task.image, task.act))
             except (Deferred, Rejected) as error:
                 failed.append(Failure(task, error))
             else:

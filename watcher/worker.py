@@ -15,6 +15,7 @@ import structlog
 
 from watcher.clocks import Clocks
 from watcher.errors import (
+    ChildLost,
     Deferred,
     Fatal,
     LineBroken,
@@ -89,7 +90,8 @@ class Worker:
     ) -> None:
         self.lane = lane
         self.busy_since: float | None = None
-        self.stopping = False
+        self.looking = self.stopping = False
+        self.rounds = 0
         self._journal = journal
         self._questions = questions
         self._clocks = clocks
@@ -111,6 +113,7 @@ class Worker:
             self.lane.bell.clear()
             self.busy_since = self._clocks.monotonic()
             pause = self.round()
+            self.rounds += 1
             self.busy_since = None
             if pause > 0 and not self.stopping:
                 self.lane.bell.wait(pause)
@@ -148,7 +151,10 @@ class Worker:
         if feeder is None:
             return _IDLE_SECONDS
         try:
-            self._admit(feeder, feeder.look())
+            self.looking = True
+            arrivals = feeder.look()
+            self.looking = False
+            self._admit(feeder, arrivals)
         except (Fatal, Deferred):
             raise
         except Exception as error:  # noqa: BLE001 (a fault in looking must not stop the acts that are owed)
@@ -215,6 +221,11 @@ class Worker:
     # Judging
 
     def _judge(self, tasks: Sequence[Task], failures: Sequence[Failure]) -> None:
+        if self.stopping:
+            # A child that was cut short at the end says nothing about its image.
+            cut = [failure for failure in failures if isinstance(failure.error, ChildLost)]
+            self._journal.give_back([failure.task for failure in cut])
+            failures = [failure for failure in failures if failure not in cut]
         self._untold += [self._verdict(failure) for failure in failures]
         if len(failures) < len(tasks):
             self._crashed.clear()
@@ -284,7 +295,8 @@ class Worker:
 def _pause(task: Task, error: Exception) -> float:
     """Return the seconds before the next attempt: 1, 2, 4, … up to a bound that is short where a disk may heal."""
     longest = _PAUSE_AFTER_STORAGE if isinstance(error, StorageUnavailable) else _PAUSE_AFTER_OTHERS
-    return float(min(2 ** min(task.attempts - 1, 20), longest))
+    doubled: float = 2.0 ** min(task.attempts - 1, 20)
+    return min(doubled, longest)
 
 
 def _broken(number: int, lane: str) -> LineBroken:

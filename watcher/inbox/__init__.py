@@ -100,6 +100,11 @@ class Inbox:
         arrivals = self._look(limit)
         return sorted(arrivals, key=lambda arrival: arrival.image.ctime_ns)
 
+    def idle(self) -> bool:
+        """Return whether nothing here is whole and waiting, as far as the last complete listing tells."""
+        quiet = self._listing is None and not self._stirred.is_set() and self._folders > 0
+        return not self.sentry.reachable or (quiet and len(self._known) == len(self._slow))
+
     def pause(self) -> float:
         """Return the seconds until there is something to do, if nothing stirs before."""
         now = self._clocks.monotonic()
@@ -247,7 +252,7 @@ class Inbox:
 
     def _postpone(self, seen: Sighting, until: float) -> None:
         """Look at it again at *until*; one that may never be whole yields its place once there are too many."""
-        if seen.ending == "whole" and seen.writer != "open":
+        if seen.ending == "whole" and seen.writer != "open" and seen.form != "json":
             self._slow.discard(seen.path)
         elif len(self._slow) < _SLOW_ROOM:
             self._slow.add(seen.path)

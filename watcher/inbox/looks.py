@@ -76,7 +76,7 @@ def read_sidecar(root: bytes, sighting: Sighting) -> bytes | None:
     try:
         if identity_of(os.fstat(descriptor)) != sighting.identity:
             return None
-        return os.pread(descriptor, sidecar.LIMIT + 1, 0)
+        return os.pread(descriptor, sidecar.LARGEST + 1, 0)
     finally:
         os.close(descriptor)
 
@@ -157,4 +157,4 @@ def _inside_image(descriptor: int, size: int) -> tuple[Ending, str]:
 
 def _inside_sidecar(descriptor: int, size: int) -> tuple[Ending, str]:
     del size
-    return ("whole" if sidecar.whole(os.pread(descriptor, sidecar.LIMIT + 1, 0)) else "cut"), "json"
+    return ("whole" if sidecar.whole(os.pread(descriptor, sidecar.LARGEST + 1, 0)) else "cut"), "json"

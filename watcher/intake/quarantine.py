@@ -95,6 +95,8 @@ class Quarantine:
                 with durable.opened_folder(os.fsencode(self._inbox), source_folder) as there:
                     if self._is_there(there, source_name, image):
                         durable.move(there, source_name, here, name)
+                        durable.sync_folder(here)
+                        durable.sync_folder(there)
                         return True
             except FileNotFoundError:
                 pass
@@ -172,13 +174,17 @@ class Quarantine:
             source = self._source_of(item)
             folder, name = os.path.split(source)
             try:
-                with durable.storage("the inbox"), durable.opened_folder(os.fsencode(self._inbox), folder) as there:
-                    durable.move(here, item.name, there, name)
+                self._move_back(here, item.name, folder, name)
             except (FileExistsError, FileNotFoundError):
-                with durable.storage("the inbox"), durable.opened_folder(os.fsencode(self._inbox)) as there:
-                    durable.move(here, item.name, there, item.name)
+                self._move_back(here, item.name, b"", os.fsencode(item.name))
             durable.remove(here, item.name + REASON_ENDING)
         log.info("intake.resumed", item=f"{item.reason}/{item.name}", path=source)
+
+    def _move_back(self, here: int, item: str, folder: bytes, name: bytes) -> None:
+        with durable.storage("the inbox"), durable.opened_folder(os.fsencode(self._inbox), folder) as there:
+            durable.move(here, item, there, name)
+            durable.sync_folder(there)
+            durable.sync_folder(here)
 
     def _source_of(self, item: Item) -> bytes:
         facts = json.loads((self.folder / item.reason / (item.name + REASON_ENDING)).read_bytes())

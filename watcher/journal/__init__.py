@@ -119,6 +119,15 @@ class Journal:
                 (name, name),
             ).rowcount
 
+    def register_again(self, names: Sequence[str]) -> int:
+        """Owe the rows of these images once more, since somebody removed them; return how many."""
+        with self._connection.turn(writing=True) as db:
+            return db.executemany(
+                "UPDATE tasks SET status = 'owed', suspect = 1, due_at = 0 WHERE act = 'register' AND status = 'done'"
+                " AND image = (SELECT id FROM images WHERE name = ?)",
+                [(name,) for name in names],
+            ).rowcount
+
     def adopt(self) -> int:
         """Release the claims of the previous run and return how many; only the holder of the lock may do it."""
         with self._connection.turn(writing=True) as db:

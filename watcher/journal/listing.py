@@ -89,6 +89,16 @@ class Listing:
             yield from page
             start = page[-1].id
 
+    def names(self) -> Iterator[tuple[str, bool]]:
+        """Yield the name of every image that has one for ever, and whether its row was written."""
+        if not self._there:
+            return
+        with self._connection.turn(writing=False) as db:
+            rows = db.execute(
+                "SELECT name, record_id IS NOT NULL AS recorded FROM images WHERE reason = '' ORDER BY id"
+            )
+            yield from ((row["name"], bool(row["recorded"])) for row in rows)
+
     def story(self, name: str) -> Story | None:
         """Return what is known of the image with this *name* (or that came from this path in the inbox)."""
         if not self._there:

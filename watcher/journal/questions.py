@@ -69,3 +69,21 @@ class Questions:
                 f"SELECT min(due_at) FROM tasks WHERE status = 'owed' AND claimed = 0 AND act IN ({marks})", list(acts)
             ).fetchone()[0]
         return None if due is None else float(due)
+
+    def busy(self, acts: Sequence[str], now: float) -> int:
+        """Return how many of *acts* are claimed, or due at wall-clock time *now*."""
+        marks = ", ".join("?" * len(acts))
+        with self._connection.turn(writing=False) as db:
+            row = db.execute(
+                f"SELECT count(*) FROM tasks WHERE status = 'owed' AND act IN ({marks}) AND (claimed OR due_at <= ?)",
+                (*acts, now),
+            ).fetchone()
+        return int(row[0])
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many rows were registered, and how many acts are owed."""
+        with self._connection.turn(writing=False) as db:
+            row = db.execute(
+                "SELECT (SELECT count(record_id) FROM images), (SELECT count(*) FROM tasks WHERE status = 'owed')"
+            ).fetchone()
+        return int(row[0]), int(row[1])
