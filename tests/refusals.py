@@ -1,0 +1,111 @@
+"""A kernel that refuses chosen system calls, and a process that is killed at its n-th act on the disk."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+_NUMBERS = {
+    "x86_64": {
+        "write": 1,
+        "lseek": 8,
+        "flock": 73,
+        "fsync": 74,
+        "ftruncate": 77,
+        "openat": 257,
+        "unlinkat": 263,
+        "linkat": 265,
+        "sync_file_range": 277,
+        "renameat2": 316,
+    },
+    "aarch64": {
+        "write": 64,
+        "lseek": 62,
+        "flock": 32,
+        "fsync": 82,
+        "ftruncate": 46,
+        "openat": 56,
+        "unlinkat": 35,
+        "linkat": 37,
+        "sync_file_range": 84,
+        "renameat2": 276,
+    },
+}
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _FILTER = 22, 38, 2
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_REFUSE, _ALLOW = 0x00050000, 0x7FFF0000
+_ACTS = frozenset({os.open, os.write, os.fsync, os.ftruncate, os.unlink, os.link, os.mkdir, os.utime, os.close})
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def refused(call: str, number: int, act: Callable[[], Answer]) -> Answer:
+    """Return what *act* returns in a thread of its own, in which every system call *call* fails with errno *number*.
+
+    The filter is one of seccomp(2), in the classic BPF of linux/filter.h; it ends with the thread.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        thread.submit(_install, _NUMBERS[platform.machine()][call], number).result()
+        return thread.submit(act).result()
+
+
+def _install(call: int, number: int) -> None:
+    steps = ((_LOAD, 0, 0), (_JUMP_IF_EQUAL, 1, call), (_RETURN, 0, _REFUSE | number), (_RETURN, 0, _ALLOW))
+    code = b"".join(struct.pack("HBBI", step, 0, skip, value) for step, skip, value in steps)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    libc = ctypes.CDLL(None, use_errno=True)
+    program = _Program(len(steps), ctypes.addressof(buffer))
+    failed = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
+        _PR_SET_SECCOMP, _FILTER, ctypes.byref(program), 0, 0
+    )
+    assert not failed, os.strerror(ctypes.get_errno())
+
+
+def killed(act: Callable[[], object], at: int, *, room: int | None = None) -> bool:
+    """Run *act* in a child that is killed before its act number *at* on the disk; return whether it came to that.
+
+    With *room*, files cannot grow beyond that many bytes from there on: act number *at* is done as far as that goes,
+    and the child is killed after it.
+    """
+    child = os.fork()
+    if not child:
+        os._exit(_doomed(act, at, room))
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or not os.WEXITSTATUS(status), "the child failed by itself"
+    return os.WIFSIGNALED(status)
+
+
+def _doomed(act: Callable[[], object], at: int, room: int | None) -> int:
+    count = 0
+
+    def watch(_frame: FrameType, event: str, function: object) -> None:
+        nonlocal count
+        if not event.startswith("c_") or function not in _ACTS:
+            return
+        count += event == "c_call"
+        if count == at and room is not None and event == "c_call":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        elif count == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(watch)
+    try:
+        act()
+    except BaseException:  # noqa: BLE001 (whatever it is, the child must end here and not go on as a second pytest)
+        return 1
+    finally:
+        sys.setprofile(None)
+    return 0
