@@ -28,8 +28,7 @@ from tests.records import NOW, RECORD
 from tests.scripted_receiver import Receiver, Step, answers, drips, floods, hangs, says, unused_port
 from watcher.errors import DeliveryRefused, SettingsInvalid, SinkUnavailable
 from watcher.model import Reading, Sidecar
-from watcher.sinks.webhook import LONGEST_PAUSE, Webhook, create, retry_after
-from watcher.sinks.webhook.letter import body
+from watcher.sinks.webhook import LONGEST_PAUSE, Webhook, body, create, retry_after
 from watcher.sinks.webhook.route import Found, Line, Resolve, Route, look_up, public
 
 KEY = "msg_79438d098620259d77c1313107c0bd63"
@@ -81,11 +80,15 @@ def test_a_receiver_is_told_the_whole_record(receiver: Receiver) -> None:
                 "engine": "rapidocr",
                 "code": "engine_unavailable",
                 "review": True,
+                "tried": ["openai", "rapidocr"],
+                "seconds": 0.8,
                 "candidates": [{"text": "1234BCD", "confidence": 0.93}, {"text": "1234BCO", "confidence": None}],
                 "box": [10, 20, 200, 40],
                 "orientation": 0,
                 "kind": "plate",
                 "image": "matricula_20260304_153045.jpg",
+                "digest": "0" * 64,
+                "size": 3,
                 "source": "gate/caf\\xe9 7.jpg",
                 "camera_id": "gate",
                 "fecha_hora": RECORD.image.captured_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),

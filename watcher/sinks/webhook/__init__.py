@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hmac
 import ipaddress
+import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ import httpx2
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 
 from watcher.errors import DeliveryRefused, SettingsInvalid, SinkUnavailable
+from watcher.facts import record_facts
 from watcher.model import Record
-from watcher.sinks.webhook.letter import body
 from watcher.sinks.webhook.route import Resolve, Route, look_up, public
 
 Headers = dict[bytes | str, bytes | str]
@@ -217,6 +218,12 @@ def _drain(response: httpcore2.Response) -> None:
             read += len(chunk)
             if read >= _ANSWER_BYTES:
                 return
+
+
+def body(target: str, record: Record, key: str) -> bytes:
+    """Return the JSON text, in ASCII, that tells the sink *target* of *record* under the stable id *key*."""
+    said = {"hook": {"target": target, "id": key}, "data": {"record": record_facts(record)}}
+    return json.dumps(said, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def retry_after(text: str, now: datetime) -> float | None:
