@@ -47,14 +47,18 @@ def test_an_installed_kind_is_found_by_its_entry_point(tmp_path: Path, monkeypat
     packed = tmp_path / "pigeons-1.dist-info"
     packed.mkdir()
     (packed / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeons\nVersion: 1\n")
-    (packed / "entry_points.txt").write_text("[matricula_watcher.sinks]\npigeon = pigeons\nwebhook = pigeons\n")
+    (packed / "entry_points.txt").write_text(
+        "[matricula_watcher.sinks]\npigeon = pigeons:create\nwebhook = pigeons:create\ndodo = dodos:create\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     expected: object = ("p", {"a": 1}, NOW)
 
-    assert ("webhook", "pigeon") == kinds()
+    assert ("webhook", "dodo", "pigeon") == kinds()
     assert expected == load("pigeon", name="p", options={"a": 1}, now=lambda: NOW)
     with pytest.raises(SettingsInvalid):
         load("webhook", name="w", options={"a": 1}, now=lambda: NOW)
+    with pytest.raises(SettingsInvalid, match="of the kind 'dodo', which cannot be loaded: No module named 'dodos'"):
+        load("dodo", name="d", options={}, now=lambda: NOW)
 
 
 def test_kinds_are_modules_that_create() -> None:

@@ -7,13 +7,13 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Protocol
 
 from watcher.errors import SettingsInvalid
 from watcher.model import Record
 
 GROUP = "matricula_watcher.sinks"
-"""The entry point group of sinks outside this tree; a point names a module that has `create`."""
+"""The entry point group of sinks outside this tree; a point names the function `create` of such a module."""
 
 
 class Sink(Protocol):
@@ -55,19 +55,25 @@ def load(kind: str, *, name: str, options: Mapping[str, object], now: Callable[[
     """Return the sink *name* of that *kind*, set up with its *options*; *now* is the clock, with zone.
 
     Raises:
-        SettingsInvalid: There is no such kind, or the options are wrong for it.
+        SettingsInvalid: There is no such kind, something it needs is not installed, or the options are wrong for it.
 
     """
     known = kinds()
     if kind not in known:
         reason = f"The sink {name!r} is of the unknown kind {kind!r}."
         raise SettingsInvalid(reason, hint=f"Use one of: {', '.join(known)}.")
-    sink: Sink = _module(kind).create(name=name, options=options, now=now)
-    return sink
+    try:
+        create = _create(kind)
+    except ImportError as error:
+        reason = f"The sink {name!r} is of the kind {kind!r}, which cannot be loaded: {error}."
+        raise SettingsInvalid(reason, hint="Install what it needs, or remove the sink.") from error
+    return create(name=name, options=options, now=now)
 
 
-def _module(kind: str) -> Any:
-    """Return the module of a kind that exists; ours wins over an installed one of the same name."""
+def _create(kind: str) -> Callable[..., Sink]:
+    """Return what makes a sink of a kind that exists; ours wins over an installed one of the same name."""
     if kind in {module.name for module in pkgutil.iter_modules(__path__)}:
-        return importlib.import_module(f"{__name__}.{kind}")
-    return entry_points(group=GROUP)[kind].load()
+        found: Callable[..., Sink] = importlib.import_module(f"{__name__}.{kind}").create
+        return found
+    made: Callable[..., Sink] = entry_points(group=GROUP)[kind].load()
+    return made
