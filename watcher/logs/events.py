@@ -55,6 +55,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         # the register
         "register.appended": "An image has its row: the one line that tells its whole story.",
         "register.mended": "A half-written line of ours at the end was cut off.",
+        "register.ended": "The last line of another program lacked its end; it was ended, not cut.",
         "register.rewritten": "Another program wrote the file; the number of rows that are missing is said.",
         "register.suspended": "The file is not ours at the moment; its lane waits and the others go on.",
         # telling others

@@ -197,7 +197,7 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
         url: Where it listens.
         secret: What deliveries are signed with; none: they are not signed.
         timeout_seconds: How long one delivery may take.
-        allow_private: Whether the address may lead into the local network or to this machine.
+        allow_private: Whether the address may lead into the local network or to this machine, and do without TLS.
 
     """
 
