@@ -13,12 +13,12 @@ from types import FrameType
 
 import structlog
 
-from watcher import bootstrap
+from watcher import bootstrap, places
 from watcher.bootstrap import Line
 from watcher.clocks import Clocks
 from watcher.errors import AlreadyRunning, Deferred, Fatal, SettingsInvalid
 from watcher.service import Service
-from watcher.settings import Settings
+from watcher.settings import FolderSettings, Settings
 from watcher.vitals import Vitals
 
 log = structlog.get_logger()
@@ -92,6 +92,7 @@ class Daemon:
         folders = self._settings.folders
         for folder in folders.inbox, folders.uploads, folders.data:
             _make(folder)
+        _check(folders)
         with locked(folders.data), self._signalled():
             line = bootstrap.assemble(self._settings, self._clocks)
             log.info("daemon.started", inbox=str(folders.inbox), register=str(line.register.path), pid=os.getpid())
@@ -222,6 +223,19 @@ def _make(folder: Path) -> None:
         raise SettingsInvalid(
             f"The folder {folder} cannot be used: {error.strerror}.", hint="Create it, or set another in [folders]."
         ) from error
+
+
+def _check(folders: FolderSettings) -> None:
+    """Refuse folders that cannot keep the promises; warn about those that soon may not."""
+    found = list(places.check(folders))
+    wrong = [finding for finding in found if finding.level == "error"]
+    if wrong:
+        raise SettingsInvalid(
+            " ".join(finding.says for finding in wrong), hint=" ".join(finding.remedy for finding in wrong)
+        )
+    for finding in found:
+        if finding.level == "warning":
+            log.warning("settings.warned", reason=f"{finding.says} {finding.remedy}")
 
 
 def _join(threads: list[threading.Thread], until: float, clocks: Clocks) -> None:
