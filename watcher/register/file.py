@@ -108,8 +108,8 @@ def find(file: int, names: Collection[str], end: int) -> dict[str, int | None]:
 def put(file: int, data: bytes) -> None:
     """Append *data* in one write and sync, or leave the file as it was and raise OSError.
 
-    After a failed sync the lines have to go as well: the kernel takes them for written, so that finding them later would
-    prove nothing.
+    After a failed sync the lines have to go as well: the kernel takes them for written, so finding them later would be
+    no proof.
     """
     written = os.write(file, data) if data else 0
     with ExitStack() as undo:
