@@ -179,7 +179,12 @@ class Inbox:
         until = now + _SLICE
         while self._due and self._due[0][0] <= now < until and len(arrivals) < limit:
             _, path = heapq.heappop(self._due)
-            arrival = self._look_at(path, now)
+            try:
+                arrival = self._look_at(path, now)
+            except BaseException:
+                # Whatever it was, the next listing finds the file again.
+                self._drop(path)
+                raise
             if arrival is not None:
                 arrivals.append(arrival)
             now = self._clocks.monotonic()

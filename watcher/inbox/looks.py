@@ -103,8 +103,11 @@ def _unopened(parent: int, name: bytes, error: OSError) -> Ignored | None:
     """Say what stands at *name*, which *error* kept from being opened."""
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
+    except OSError as missing:
+        # The name of a sidecar may be too long to exist although that of its image is not.
+        if missing.errno in {errno.ENOENT, errno.ENAMETOOLONG}:
+            return None
+        raise
     what = next((word for test, word in _KINDS if test(status.st_mode)), "")
     if not what:
         if error.errno not in {errno.EACCES, errno.EPERM}:
