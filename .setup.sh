@@ -22,7 +22,7 @@ set_up() {
     exec 9<"$checkout"
     flock -n 9 || { say "waiting for another set-up of $checkout"; flock 9; }
     packages=$(missing_packages)
-    up_to_date "$@" || find_python >/dev/null || packages="$packages python3 python3-venv"
+    up_to_date "$@" || made_here || find_python >/dev/null || packages="$packages python3 python3-venv"
     # shellcheck disable=SC2086 # names of packages are words
     [ -z "$packages" ] || apt_install $packages || give_up "the above is needed first."
     up_to_date "$@" || make_venv "$@" || give_up "the set-up failed; what is above says why."
@@ -81,8 +81,9 @@ up_to_date() {
 
 # made_here: tell whether .venv is whole, of this folder, and only needs other packages.
 made_here() {
-    [ -x .venv/bin/python ] && [ -x .venv/bin/uv ] && [ -f .venv/requirements.lock ] &&
-        read -r first <.venv/requirements.lock && [ "$first" = "# $checkout" ]
+    [ -x "$checkout/.venv/bin/python" ] && [ -x "$checkout/.venv/bin/uv" ] &&
+        [ -f "$checkout/.venv/requirements.lock" ] &&
+        read -r first <"$checkout/.venv/requirements.lock" && [ "$first" = "# $checkout" ]
 }
 
 # make_venv LOCK...: a .venv without stamps was interrupted and is made anew.
