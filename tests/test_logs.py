@@ -19,7 +19,7 @@ from typing import Any, Literal, TextIO
 
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watcher.logs import EVENTS, Lines, configure, destination
@@ -258,7 +258,7 @@ class TestJson:
         assert b"\\u20ac" in line
         assert "ñ€" == json.loads(line)["value"]
 
-    @settings(max_examples=50)
+    @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.dictionaries(
             st.text(min_size=1).filter(lambda key: not key.startswith("_")).map("k{}".format),
@@ -499,7 +499,9 @@ class TestConsole:
             set_up(stream, format="auto", environment=environment)
             log.info("inbox.ignored", path=NASTY.encode("utf-8", "surrogatepass"), name=NASTY)
             logging.getLogger("library").warning(NASTY)
-            shown = os.read(master, 65536).decode()
+            shown = ""
+            while shown.count("\r\n") < 2:  # a terminal hands over what it has, which may be less
+                shown += os.read(master, 65536).decode()
         os.close(master)
 
         assert coloured == ("\x1b[" in shown)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -635,6 +635,7 @@ class TestFolders:
 class TestAnything:
     """Whatever an operator writes, he gets settings or sentences."""
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.dictionaries(
             st.sampled_from(["inbox", "reading", "engines", "sinks", "logs", "folders", "_x", "zz"]),
