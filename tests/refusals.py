@@ -1,4 +1,4 @@
-"""A kernel that refuses chosen system calls, and a process that is killed at its n-th act on the disk."""
+"""A kernel that refuses, a process that is killed at its n-th act on the disk, and somebody who meddles in between."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _NUMBERS = {
 }
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _FILTER = 22, 38, 2
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_NOBODY = 65534
 _REFUSE, _ALLOW = 0x00050000, 0x7FFF0000
 _ACTS = frozenset({os.open, os.write, os.fsync, os.ftruncate, os.unlink, os.link, os.mkdir, os.utime, os.close})
 
@@ -86,6 +87,33 @@ def killed(act: Callable[[], object], at: int, *, room: int | None = None) -> bo
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or not os.WEXITSTATUS(status), "the child failed by itself"
     return os.WIFSIGNALED(status)
+
+
+def unprivileged(act: Callable[[], object]) -> bool:
+    """Run *act* in a child that is nobody and may nothing, as after `setpriv`; return whether it came through."""
+    child = os.fork()
+    if not child:
+        if not os.geteuid():
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        os._exit(_doomed(act, 0, None))
+    return os.waitpid(child, 0)[1] == 0
+
+
+def meddling(moment: object, meddle: Callable[[], object], act: Callable[[], Answer]) -> Answer:
+    """Return what *act* returns while *meddle* is called once, right before *act* first calls the builtin *moment*."""
+    pending = [meddle]
+
+    def watch(_frame: FrameType, event: str, function: object) -> None:
+        if event == "c_call" and function is moment and pending:
+            pending.pop()()
+
+    sys.setprofile(watch)
+    try:
+        return act()
+    finally:
+        sys.setprofile(None)
 
 
 def _doomed(act: Callable[[], object], at: int, room: int | None) -> int:

@@ -7,18 +7,16 @@ import hashlib
 import os
 import resource
 import stat
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.refusals import killed, refused
+from tests.refusals import killed, meddling, refused
 from watcher import durable
 from watcher.durable.names import _next_data
 from watcher.errors import ImageRejected, StorageUnavailable
@@ -579,20 +577,12 @@ def test_a_source_written_to_while_it_is_carried_stays(
     (tmp_path / "a").write_bytes(PHOTO)
     os.utime(tmp_path / "a", ns=(0, 0))
 
-    def meddle(_frame: FrameType, event: str, function: object) -> None:
-        if event == "c_call" and function is moment:
-            os.truncate(tmp_path / "a", size)
-
-    sys.setprofile(meddle)
-    try:
-        with (
-            pytest.raises(StorageUnavailable) as caught,
-            durable.storage("the quarantine"),
-            durable.opened_folder(str(tmp_path)) as folder,
-        ):
-            durable.move(folder, "a", away, "b")
-    finally:
-        sys.setprofile(None)
+    with (
+        pytest.raises(StorageUnavailable) as caught,
+        durable.storage("the quarantine"),
+        durable.opened_folder(str(tmp_path)) as folder,
+    ):
+        meddling(moment, lambda: os.truncate(tmp_path / "a", size), lambda: durable.move(folder, "a", away, "b"))
 
     assert caught.value.code == "busy"
     assert size == (tmp_path / "a").stat().st_size

@@ -175,7 +175,7 @@ def _what_it_is(head: bytes, first: bytes) -> str:
         return "It is a workbook or another archive, not CSV."
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
         return "It holds zero bytes, as UTF-16 does; our register is UTF-8."
-    text = first.decode("utf-8", "backslashreplace").strip()
+    text = first.decode("utf-8", "replace").strip()
     separators = {";": "semicolons", "\t": "tabs", "|": "bars"}
     for separator, word in separators.items():
         if text.replace('"', "").split(separator) == list(HEADER):
