@@ -242,6 +242,7 @@ def test_user_who_may_install(open_folder: Path) -> None:
     assert 0 == code, err
     assert ["run"] == started(out).arguments
     assert "matricula-watcher: installing tesseract-ocr with apt-get" in err
+    assert "not all package lists could be renewed" in err
     words = "install -y --no-install-recommends tesseract-ocr"
     assert [words] == [call[-len(words) :] for call in checkout.calls if call.startswith("apt-get") and "-y" in call]
 
