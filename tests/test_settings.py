@@ -655,3 +655,17 @@ class TestAnything:
             assert all(line.endswith((".", "?")) for line in error.reason.splitlines())  # noqa: PT017 - either will do
         else:
             assert isinstance(settings.reading, ReadingSettings)
+
+
+def test_relative_folders_belong_to_the_home_and_the_file_is_looked_for_there(tmp_path: Path) -> None:
+    """`./run` names its checkout as home: relative folders and the file lie below it, absolute folders stay."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "watcher.toml").write_text('[folders]\ndata = "kept"\nuploads = "/srv/photos"\n')
+
+    folders = load(config=None, environment={"WATCHER_HOME": str(tmp_path)}).folders
+
+    assert (tmp_path / "inbox", Path("/srv/photos"), tmp_path / "kept") == (
+        folders.inbox,
+        folders.uploads,
+        folders.data,
+    )

@@ -79,7 +79,8 @@ def load(
 
     Args:
         config: The file named on the command line.
-        environment: The variables of the process; one that is empty counts as not set.
+        environment: The variables of the process; one that is empty counts as not set. `WATCHER_HOME` is the folder
+            to which relative folders and *places* belong; without it they belong to the working directory.
         overrides: What the command line sets, nested as in the file; a value of none sets nothing.
         places: Where the file is looked for when nobody names one.
 
@@ -88,7 +89,8 @@ def load(
 
     """
     problems: list[str] = []
-    path = find(config=config, environment=environment, places=places)
+    home = Path(environment.get("WATCHER_HOME", ""))
+    path = find(config=config, environment=environment, places=[home / place for place in places])
     sources = (
         Source(merged({}, overrides or {}), lambda where: f"{in_file(where)} on the command line"),
         Source(from_variables(environment, problems), as_variable),
@@ -97,6 +99,7 @@ def load(
         Source(with_secrets(from_file(path, problems), environment, problems), in_file),
     )
     says: dict[str, Any] = functools.reduce(merged, (source.says for source in reversed(sources)), {})
+    says = _at_home(says, home)
     problems += _checked(says, sources)
     if problems:
         raise SettingsInvalid("\n".join(problems), hint=f"The file is {path}." if path else "")
@@ -117,6 +120,16 @@ def _overlaps(folders: FolderSettings) -> Iterator[str]:
             yield f"[folders] {one} lies inside [folders] {other}; put them beside each other."
         elif here in there.parents:
             yield f"[folders] {other} lies inside [folders] {one}; put them beside each other."
+
+
+def _at_home(says: dict[str, Any], home: Path) -> dict[str, Any]:
+    """Return *says* with relative folders below *home*: the checkout for `./run`, else the working directory."""
+    given = says.get("folders", {})
+    if home == Path() or not isinstance(given, dict):
+        return says
+    wanted = dict.fromkeys(FolderSettings.model_fields) | given
+    folders = {name: str(home / (place or name)) for name, place in wanted.items() if isinstance(place or name, str)}
+    return says | {"folders": given | folders}
 
 
 def _keyed(key: str | None) -> dict[str, Any]:

@@ -45,7 +45,9 @@ def from_variables(environment: Mapping[str, str], problems: list[str]) -> dict[
     ours = {as_variable(way) for way in known()}
     given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
     understood = {name: value for name, value in given.items() if name in ours or _FREE.fullmatch(name)}
-    problems += [unknown_variable(name) for name in sorted(given.keys() - understood.keys() - {"WATCHER_CONFIG"})]
+    problems += [
+        unknown_variable(name) for name in sorted(given.keys() - understood.keys() - {"WATCHER_CONFIG", "WATCHER_HOME"})
+    ]
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): value for name, value in understood.items()}
     return source()
