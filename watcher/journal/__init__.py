@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 
-from watcher.journal.columns import TASK, image_columns, reading_text, task_fact, utc
+from watcher.errors import StorageUnavailable
+from watcher.journal.admission import Admission, admit, judged, owe
+from watcher.journal.columns import TASK, printable, reading_text, task_fact, utc
 from watcher.journal.connection import Connection
 from watcher.model import Image, Reading, Task
 
+__all__ = ["LONGEST_PAUSE", "Admission", "Done", "Journal"]
+
 LONGEST_PAUSE = 3600.0
 """Seconds; an act whose due time lies further ahead than this is due (the clock jumped)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """An image about to be named: *form* is `jpg` or `png`; a *reason* sends it to that folder of the quarantine.
-
-    A quarantined item keeps *stem*, the escaped beginning of its old name, in its new one.
-    """
-
-    image: Image
-    form: str
-    reason: str = ""
-    stem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +41,9 @@ class Journal:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._marks = count(1)
+        self._unsure: set[int] = set()
+        self._turns: Counter[tuple[str, ...]] = Counter()
 
     def admit(
         self, items: Sequence[Admission], *, now: float, window_seconds: float, taken: Callable[[str], bool]
@@ -58,27 +54,25 @@ class Journal:
         whether a name is in use on the disk although the journal does not know it.
         """
         with self._connection.turn(writing=True) as db:
-            return [_admit(db, _judged(db, item, now - window_seconds), now, taken) for item in items]
+            return [admit(db, judged(db, item, now, window_seconds), now, taken) for item in items]
 
     def claim(self, acts: Sequence[str], *, now: float, limit: int) -> list[Task]:
         """Take up to *limit* of the oldest due *acts*, count the attempt and mark them claimed.
 
-        An act that is suspect, because its last attempt ended without an explanation, is claimed alone.
+        The acts take turns at being first, so that none holds up the others. An act that is suspect, because its last
+        attempt ended without an explanation, is claimed alone.
         """
-        with self._connection.turn(writing=True) as db:
-            ids = _due(db, acts, now, 1, suspect=1) or _due(db, acts, now, limit, suspect=0)
-            if not ids:
-                return []
-            marks = ", ".join("?" * len(ids))
-            db.execute(
-                f"UPDATE tasks SET claimed = 1, attempts = attempts + 1, strikes = strikes + ? WHERE id IN ({marks})",
-                (int(len(ids) == 1), *ids),
-            )
-            rows = db.execute(
-                f"SELECT {TASK} FROM tasks JOIN images ON images.id = tasks.image"
-                f" WHERE tasks.id IN ({marks}) ORDER BY tasks.id",
-                ids,
-            ).fetchall()
+        mark, unsure = next(self._marks), frozenset(self._unsure)
+        try:
+            with self._connection.turn(writing=True) as db:
+                _take_back(db, unsure)
+                ids = self._choose(db, acts, now, limit)
+                rows = _claim(db, ids, mark) if ids else []
+        except StorageUnavailable:
+            # What could not be synced may stand in the log all the same, and come back with it.
+            self._unsure.add(mark)
+            raise
+        self._unsure -= unsure
         return [task_fact(row, alone=len(ids) == 1) for row in rows]
 
     def finish(self, items: Sequence[Done]) -> None:
@@ -107,16 +101,20 @@ class Journal:
     def park(self, task: Task, *, reason: str) -> None:
         """Set *task* aside for a person."""
         with self._connection.turn(writing=True) as db:
-            db.execute("UPDATE tasks SET claimed = 0, status = 'parked', reason = ? WHERE id = ?", (reason, task.id))
+            db.execute(
+                "UPDATE tasks SET claimed = 0, status = 'parked', reason = ? WHERE id = ? AND status = 'owed'",
+                (reason, task.id),
+            )
 
     def release(self, name: str | None) -> int:
-        """Owe the parked acts of image *name* (of all, if none) again, at once; return how many. Attempts are kept."""
+        """Owe parked and deferred acts of image *name* (of all, if none) at once, attempts kept; return how many."""
+        which = None if name is None else printable(name)
         with self._connection.turn(writing=True) as db:
             return db.execute(
-                "UPDATE tasks SET status = 'owed', strikes = 0, suspect = 1, due_at = 0 WHERE status <> 'done'"
-                " AND claimed = 0 AND (status = 'parked' OR due_at > 0)"
+                "UPDATE tasks SET status = 'owed', strikes = 0, suspect = suspect OR status = 'parked', due_at = 0"
+                " WHERE status <> 'done' AND claimed = 0 AND (status = 'parked' OR due_at > 0)"
                 " AND (? IS NULL OR image = (SELECT id FROM images WHERE name = ?))",
-                (name, name),
+                (which, which),
             ).rowcount
 
     def register_again(self, names: Sequence[str]) -> int:
@@ -131,67 +129,51 @@ class Journal:
     def adopt(self) -> int:
         """Release the claims of the previous run and return how many; only the holder of the lock may do it."""
         with self._connection.turn(writing=True) as db:
-            return db.execute("UPDATE tasks SET claimed = 0, suspect = 1 WHERE claimed = 1").rowcount
+            return db.execute(
+                "UPDATE tasks SET claimed = 0, suspect = 1 WHERE status <> 'done' AND claimed <> 0"
+            ).rowcount
 
-
-def _judged(db: sqlite3.Connection, item: Admission, since: float) -> Admission:
-    """Return *item*, as a duplicate if the same bytes were admitted after *since*."""
-    if item.reason:
-        return item
-    first = db.execute(
-        "SELECT name FROM images WHERE digest = ? AND reason = '' AND admitted_at > ? ORDER BY id LIMIT 1",
-        (item.image.digest, since),
-    ).fetchone()
-    if first is None:
-        return item
-    return replace(item, image=replace(item.image, duplicate_of=first["name"]), reason="duplicate")
-
-
-def _admit(db: sqlite3.Connection, item: Admission, now: float, taken: Callable[[str], bool]) -> Image:
-    moment = item.image.arrived_at if item.reason else item.image.captured_at
-    second = moment.astimezone().strftime("%Y%m%d_%H%M%S")
-    stamp = f"quarantine {second}" if item.reason else second
-    last = db.execute("SELECT max(sequence) FROM images WHERE stamp = ?", (stamp,)).fetchone()[0]
-    sequence = (last or 0) + 1
-    while taken(name := _name(item, second, sequence)):
-        sequence += 1
-    image = replace(item.image, name=name)
-    columns = image_columns(image) | {
-        "stamp": stamp,
-        "sequence": sequence,
-        "reason": item.reason,
-        "admitted_at": now,
-    }
-    marks = ", ".join(f":{column}" for column in columns)
-    row = db.execute(f"INSERT INTO images ({', '.join(columns)}) VALUES ({marks}) RETURNING id", columns).fetchone()
-    _owe(db, row["id"], "quarantine" if item.reason else "store")
-    return image
-
-
-def _name(item: Admission, second: str, sequence: int) -> str:
-    if item.reason:
-        return f"{item.reason}/{second}_{sequence}_{item.stem}"
-    return f"matricula_{second}{'' if sequence == 1 else f'_{sequence}'}.{item.form}"
-
-
-def _owe(db: sqlite3.Connection, image: int, act: str) -> None:
-    db.execute(
-        "INSERT INTO tasks (image, act, status) VALUES (?, ?, 'owed') ON CONFLICT (image, act) DO NOTHING",
-        (image, act),
-    )
+    def _choose(self, db: sqlite3.Connection, acts: Sequence[str], now: float, limit: int) -> list[int]:
+        first = self._turns[tuple(acts)] % max(1, len(acts))
+        self._turns[tuple(acts)] += 1
+        turned = (*acts[first:], *acts[:first])
+        return _due(db, turned, now, 1, suspect=1) or _due(db, turned, now, limit, suspect=0)
 
 
 def _due(db: sqlite3.Connection, acts: Sequence[str], now: float, limit: int, *, suspect: int) -> list[int]:
+    """Return the due acts: first those whose pause is over, then those never tried, then those a clock misplaced."""
     ids: list[int] = []
     for act in acts:
-        for low, high in ((-1.0, now), (now + LONGEST_PAUSE, float("inf"))):
+        for after, until in ((0.0, now), (-1.0, 0.0), (now + LONGEST_PAUSE, float("inf"))):
             rows = db.execute(
                 "SELECT id FROM tasks WHERE status = 'owed' AND claimed = 0 AND act = ? AND suspect = ?"
                 " AND due_at > ? AND due_at <= ? ORDER BY due_at, id LIMIT ?",
-                (act, suspect, low, high, limit - len(ids)),
+                (act, suspect, after, until, limit - len(ids)),
             )
             ids += [row["id"] for row in rows]
     return ids
+
+
+def _claim(db: sqlite3.Connection, ids: Sequence[int], mark: int) -> list[sqlite3.Row]:
+    marks = ", ".join("?" * len(ids))
+    db.execute(
+        f"UPDATE tasks SET claimed = ?, attempts = attempts + 1, strikes = strikes + ? WHERE id IN ({marks})",
+        (mark, int(len(ids) == 1), *ids),
+    )
+    return db.execute(
+        f"SELECT {TASK} FROM tasks JOIN images ON images.id = tasks.image WHERE tasks.id IN ({marks})"
+        " ORDER BY tasks.id",
+        ids,
+    ).fetchall()
+
+
+def _take_back(db: sqlite3.Connection, marks: frozenset[int]) -> None:
+    """Release claims that came back with the log although they had failed."""
+    db.executemany(
+        "UPDATE tasks SET claimed = 0, attempts = attempts - 1, strikes = max(0, strikes - 1)"
+        " WHERE status <> 'done' AND claimed = ?",
+        [(mark,) for mark in marks],
+    )
 
 
 def _finish(db: sqlite3.Connection, item: Done) -> None:
@@ -210,8 +192,9 @@ def _finish(db: sqlite3.Connection, item: Done) -> None:
     if item.gone:
         # The name is free again, the facts stay.
         db.execute(
-            "UPDATE images SET name = 'gone/' || id || '/' || name, stamp = NULL, reason = 'gone' WHERE id = ?",
+            "UPDATE images SET name = 'gone/' || id || '/' || name, stamp = NULL, reason = 'gone'"
+            " WHERE id = ? AND reason <> 'gone'",
             (image,),
         )
     for act in item.owes:
-        _owe(db, image, act)
+        owe(db, image, act)

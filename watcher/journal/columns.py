@@ -25,6 +25,11 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def printable(name: str) -> str:
+    """Return *name*, as it may come from a command line, in characters that SQLite takes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def sidecar_text(sidecar: Sidecar | None) -> str | None:
     """Return *sidecar* as JSON text; its path as hexadecimal, since it may be any bytes."""
     if sidecar is None:
@@ -73,14 +78,14 @@ def reading_fact(text: str | None) -> Reading | None:
 
 
 def image_columns(image: Image) -> dict[str, Any]:
-    """Return the columns of *image*; device and inode as text, since both may exceed what SQLite counts to."""
+    """Return the columns of *image*; what the file system counts as text, since it may exceed what SQLite counts to."""
     return {
         "name": image.name,
         "source": image.source,
         "device": str(image.identity.device),
         "inode": str(image.identity.inode),
         "size": image.identity.size,
-        "mtime_ns": image.identity.mtime_ns,
+        "mtime_ns": str(image.identity.mtime_ns),
         "digest": image.digest,
         "temporary": image.temporary,
         "camera": image.camera,
@@ -98,7 +103,7 @@ def image_fact(row: sqlite3.Row) -> Image:
     return Image(
         name=row["name"],
         source=row["source"],
-        identity=Identity(int(row["device"]), int(row["inode"]), row["size"], row["mtime_ns"]),
+        identity=Identity(int(row["device"]), int(row["inode"]), row["size"], int(row["mtime_ns"])),
         digest=row["digest"],
         temporary=row["temporary"],
         camera=row["camera"],

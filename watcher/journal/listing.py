@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from watcher.journal.columns import IMAGE, image_fact, reading_fact
-from watcher.journal.connection import FILE, Connection
+from watcher.journal.columns import IMAGE, image_fact, printable, reading_fact
+from watcher.journal.connection import Connection
 from watcher.model import NO_PLATE, Image, Reading, Record
 
 _PAGE = 500
@@ -49,10 +51,12 @@ class Story:
 
 
 class Listing:
-    """Read-only listings from the journal in *folder*, beside a running daemon; empty where there is no journal."""
+    """Read-only listings from the journal in *folder*, beside a running daemon; empty where there is no journal.
+
+    Long ones are read page by page, so that they never hold up the daemon. All raise what `Connection.turn` raises.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._there = (folder / FILE).exists()
         self._connection = Connection(folder, reading_only=True)
 
     def close(self) -> None:
@@ -61,10 +65,8 @@ class Listing:
 
     def counts(self) -> Counts:
         """Return the counts; zeros where there is no journal."""
-        if not self._there:
-            return Counts(0, {}, {}, {}, {})
         with self._connection.turn(writing=False) as db:
-            recorded = db.execute("SELECT count(record_id) FROM images").fetchone()[0]
+            recorded = db.execute("SELECT count(*) FROM images WHERE record_id IS NOT NULL").fetchone()[0]
             open_acts = db.execute(
                 "SELECT status, act, count(*) AS number, max(reason) AS reason FROM tasks WHERE status <> 'done'"
                 " GROUP BY status, act ORDER BY act"
@@ -82,32 +84,26 @@ class Listing:
 
     def records(self, *, last: int | None = None, review: bool = False) -> Iterator[Record]:
         """Yield the records by id, at most the *last* ones, or only those marked for *review*."""
-        start = 0
-        if last is not None:
-            start = self._start_of(last, review=review)
-        while page := self._page(start, review=review):
-            yield from page
-            start = page[-1].id
+        after = (0, 0) if last is None else self._before(last, review=review)
+        while page := self._page(after, review=review):
+            yield from map(_record, page)
+            after = (page[-1]["record_id"], page[-1]["id"])
 
     def names(self) -> Iterator[tuple[str, bool]]:
         """Yield the name of every image that has one for ever, and whether its row was written."""
-        if not self._there:
-            return
-        with self._connection.turn(writing=False) as db:
-            rows = db.execute(
-                "SELECT name, record_id IS NOT NULL AS recorded FROM images WHERE reason = '' ORDER BY id"
-            )
+        after = 0
+        while rows := self._names(after):
             yield from ((row["name"], bool(row["recorded"])) for row in rows)
+            after = rows[-1]["id"]
 
     def story(self, name: str) -> Story | None:
-        """Return what is known of the image with this *name* (or that came from this path in the inbox)."""
-        if not self._there:
-            return None
+        """Return what is known of the image with this *name*, or else that came last from this path in the inbox."""
+        called = printable(name)
         with self._connection.turn(writing=False) as db:
             row = db.execute(
                 f"SELECT images.id, {IMAGE}, reason, reading, record_id, recorded_at FROM images"
-                " WHERE name = ? OR source = ? ORDER BY images.id DESC LIMIT 1",
-                (name, name.encode("utf-8", "surrogateescape")),
+                " WHERE name = ? OR source = ? ORDER BY name = ? DESC, images.id DESC LIMIT 1",
+                (called, os.fsencode(name), called),
             ).fetchone()
             if row is None:
                 return None
@@ -118,49 +114,56 @@ class Listing:
             reading=reading_fact(row["reading"]),
             record_id=row["record_id"],
             recorded_at=None if row["recorded_at"] is None else datetime.fromisoformat(row["recorded_at"]),
-            steps=tuple(
-                Step(
-                    act=step["act"],
-                    status="claimed" if step["claimed"] else step["status"],
-                    attempts=step["attempts"],
-                    due_at=step["due_at"],
-                    reason=step["reason"],
-                )
-                for step in steps
-            ),
+            steps=tuple(map(_step, steps)),
         )
 
-    def _start_of(self, last: int, *, review: bool) -> int:
-        if not self._there:
-            return 0
+    def _before(self, last: int, *, review: bool) -> tuple[int, int]:
+        """Return the id of the row before the *last* ones, and that of its image."""
         with self._connection.turn(writing=False) as db:
             row = db.execute(
-                f"SELECT record_id FROM images WHERE {_wanted(review=review)} ORDER BY record_id DESC LIMIT 1 OFFSET ?",
+                f"SELECT record_id, id FROM images WHERE {_wanted(review=review)}"
+                " ORDER BY record_id DESC, id DESC LIMIT 1 OFFSET ?",
                 (last,),
             ).fetchone()
-        return 0 if row is None else int(row["record_id"])
+        return (0, 0) if row is None else (row["record_id"], row["id"])
 
-    def _page(self, after: int, *, review: bool) -> list[Record]:
-        if not self._there:
-            return []
+    def _page(self, after: tuple[int, int], *, review: bool) -> list[sqlite3.Row]:
         with self._connection.turn(writing=False) as db:
-            rows = db.execute(
-                f"SELECT {IMAGE}, reading, record_id, recorded_at FROM images"
-                f" WHERE record_id > ? AND {_wanted(review=review)} ORDER BY record_id LIMIT {_PAGE}",
+            return db.execute(
+                f"SELECT id, {IMAGE}, reading, record_id, recorded_at FROM images"
+                f" WHERE {_wanted(review=review)} AND (record_id, id) > (?, ?) ORDER BY record_id, id LIMIT {_PAGE}",
+                after,
+            ).fetchall()
+
+    def _names(self, after: int) -> list[sqlite3.Row]:
+        with self._connection.turn(writing=False) as db:
+            return db.execute(
+                "SELECT id, name, record_id IS NOT NULL AS recorded FROM images WHERE id > ? AND reason = ''"
+                f" ORDER BY id LIMIT {_PAGE}",
                 (after,),
             ).fetchall()
-        readings = [reading_fact(row["reading"]) or Reading(None) for row in rows]
-        return [
-            Record(
-                id=row["record_id"],
-                plate=reading.text or NO_PLATE,
-                image=image_fact(row),
-                reading=reading,
-                recorded_at=datetime.fromisoformat(row["recorded_at"]),
-            )
-            for row, reading in zip(rows, readings, strict=True)
-        ]
 
 
 def _wanted(*, review: bool) -> str:
-    return "record_id IS NOT NULL" + (" AND reading ->> 'review'" if review else "")
+    return "record_id IS NOT NULL" + (" AND json_extract(reading, '$.review')" if review else "")
+
+
+def _record(row: sqlite3.Row) -> Record:
+    reading = reading_fact(row["reading"]) or Reading(None)
+    return Record(
+        id=row["record_id"],
+        plate=reading.text or NO_PLATE,
+        image=image_fact(row),
+        reading=reading,
+        recorded_at=datetime.fromisoformat(row["recorded_at"]),
+    )
+
+
+def _step(row: sqlite3.Row) -> Step:
+    return Step(
+        act=row["act"],
+        status="claimed" if row["claimed"] else row["status"],
+        attempts=row["attempts"],
+        due_at=row["due_at"],
+        reason=row["reason"],
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from watcher.journal import LONGEST_PAUSE
 from watcher.journal.columns import IMAGE, TASK, image_fact, task_fact
 from watcher.journal.connection import Connection
 from watcher.model import Image, Task
@@ -63,20 +64,25 @@ class Questions:
 
     def next_due(self, acts: Sequence[str]) -> float | None:
         """Return the wall-clock time at which the next of *acts* is due, none if none is owed."""
-        marks = ", ".join("?" * len(acts))
         with self._connection.turn(writing=False) as db:
-            due = db.execute(
-                f"SELECT min(due_at) FROM tasks WHERE status = 'owed' AND claimed = 0 AND act IN ({marks})", list(acts)
-            ).fetchone()[0]
-        return None if due is None else float(due)
+            times = [
+                db.execute(
+                    "SELECT min(due_at) FROM tasks WHERE status = 'owed' AND claimed = 0 AND act = ? AND suspect = ?",
+                    (act, suspect),
+                ).fetchone()[0]
+                for act in acts
+                for suspect in (0, 1)
+            ]
+        return min((float(due) for due in times if due is not None), default=None)
 
     def busy(self, acts: Sequence[str], now: float) -> int:
         """Return how many of *acts* are claimed, or due at wall-clock time *now*."""
         marks = ", ".join("?" * len(acts))
         with self._connection.turn(writing=False) as db:
             row = db.execute(
-                f"SELECT count(*) FROM tasks WHERE status = 'owed' AND act IN ({marks}) AND (claimed OR due_at <= ?)",
-                (*acts, now),
+                "SELECT count(*) FROM tasks WHERE status <> 'done' AND status = 'owed'"
+                f" AND act IN ({marks}) AND (claimed <> 0 OR due_at <= ? OR due_at > ?)",
+                (*acts, now, now + LONGEST_PAUSE),
             ).fetchone()
         return int(row[0])
 
@@ -84,6 +90,7 @@ class Questions:
         """Return how many rows were registered, and how many acts are owed."""
         with self._connection.turn(writing=False) as db:
             row = db.execute(
-                "SELECT (SELECT count(record_id) FROM images), (SELECT count(*) FROM tasks WHERE status = 'owed')"
+                "SELECT (SELECT count(*) FROM images WHERE record_id IS NOT NULL),"
+                " (SELECT count(*) FROM tasks WHERE status <> 'done' AND status = 'owed')"
             ).fetchone()
         return int(row[0]), int(row[1])
