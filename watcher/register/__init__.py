@@ -135,7 +135,7 @@ class Register:
             raise foreign(f"{self.path} is not our register. {what}", hint=_HINT) from what
         except FileNotFoundError as fault:
             raise StorageUnavailable(
-                f"{self._folder} is not there.", hint="Mount or make it.", code="unreachable"
+                f"{os.fsdecode(fault.filename)} is not there.", hint="Mount it, or put it back.", code="unreachable"
             ) from fault
 
     def _anchor(self, folder: int, file: int) -> None:

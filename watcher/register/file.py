@@ -27,7 +27,11 @@ HEAD = 1024
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK = 1 << 20
 _LONGEST_TAIL = 1 << 16  # bytes; a line of ours has 25,000 at most
-_IMPOSTORS = {errno.ELOOP: "It is a link.", errno.EISDIR: "It is a folder.", errno.ENXIO: "It is a socket."}
+_IMPOSTORS = {
+    errno.ELOOP: "It is a link; to have the register elsewhere, set [folders] data.",
+    errno.EISDIR: "It is a folder.",
+    errno.ENXIO: "It is a socket.",
+}
 
 
 @contextmanager
@@ -47,8 +51,9 @@ def opened_register(folder: int, *, writing: bool) -> Iterator[int]:
             raise
         raise NotOurs(_IMPOSTORS[fault.errno]) from fault
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise NotOurs("It is no regular file.")
+        mode = os.fstat(file).st_mode
+        if not stat.S_ISREG(mode):
+            raise NotOurs(_IMPOSTORS[errno.EISDIR] if stat.S_ISDIR(mode) else "It is no regular file.")
         yield file
     finally:
         os.close(file)
@@ -134,6 +139,8 @@ def lines(file: int, size: int) -> Iterator[Line]:
 
 def _tail(file: int, size: int) -> bytes:
     """Return what follows the last line ending, of a long one only the last 64 KiB."""
+    if not size or os.pread(file, 1, size - 1) == b"\n":
+        return b""
     start = max(0, size - _LONGEST_TAIL)
     return os.pread(file, size - start, start).rpartition(b"\n")[2]
 
