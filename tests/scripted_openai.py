@@ -82,7 +82,7 @@ class Scripted:
         self.asked: list[Asked] = []
         self.by_model = dict(by_model or {})
         self.catalogue: dict[str, Step] = {}
-        self._steps = list(steps) or [says("1234 BCD")]
+        self.steps = list(steps) or [says("1234 BCD")]
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._answering())
@@ -108,7 +108,7 @@ class Scripted:
                 return self.catalogue.get(asked.path.rpartition("/")[2], fails(404, code="model_not_found"))
             if asked.body.get("model") in self.by_model:
                 return self.by_model[asked.body["model"]]
-            return self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+            return self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the server is told to close, or for so long; say whether it was told."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -218,29 +217,53 @@ def test_a_late_answer_during_the_try() -> None:
     assert ("open", 2200.0) == stand.state
 
 
-def racing(stand: Stand, outcomes: Iterable[Outcome]) -> None:
-    """Let calls begin together and end one after the other, as several readers would."""
-    calls = [Scripted(outcome) for outcome in outcomes]
+def racing(stand: Stand, *outcomes: Exception) -> None:
+    """Let calls begin together and end one after the other, a second apart, as those of several readers might."""
 
-    def nested(left: list[Scripted]) -> Reading:
-        if left[1:]:
+    def ask(left: list[Exception]) -> Reading:
+        for error in left[-1:]:
             with pytest.raises((EngineUnavailable, ChildLost)):
-                stand.breaker.call(lambda: nested(left[1:]))
-        return left[0].read(Request())
+                stand.breaker.call(lambda: ask(left[:-1]))
+            stand.clock.seconds += 1
+            raise error
+        raise DOWN
 
     with pytest.raises((EngineUnavailable, ChildLost)):
-        stand.breaker.call(lambda: nested(calls))
+        stand.breaker.call(lambda: ask(list(outcomes)))
 
 
 def test_late_failures_do_not_prolong_it() -> None:
-    """Calls that began before it opened and fail afterwards leave the minute as it is, but count what they ask for."""
+    """Calls that began before it opened and fail afterwards leave the minute as it is."""
     stand = Stand(SEEN)
-    racing(stand, [DOWN] * 7)
-    minute = stand.state
-    other = Stand(SEEN)
-    racing(other, [DOWN, PAUSED, EngineUnavailable("Soon.", retry_after=5.0), ChildLost("killed", late=True)])
+    racing(stand, *[DOWN] * 8)
 
-    assert (("open", 1060.0), ("open", 1600.0)) == (minute, other.state)
+    assert ("open", 1064.0) == stand.state
+
+
+def test_late_failures_count_what_they_ask_for() -> None:
+    """Of several calls the longest pause is kept, and the opening is told once."""
+    stand = Stand(SEEN)
+    soon = EngineUnavailable("Soon.", retry_after=5.0)
+    with capture_logs() as logs:
+        racing(stand, PAUSED, soon, ChildLost("killed", late=True))
+
+    assert (("open", 1601.0), 1) == (stand.state, len(logs))
+
+
+def test_a_late_loss_during_the_try() -> None:
+    """A call that began long ago and ends with its child does not end the try of another."""
+    stand = Stand(PAUSED)
+
+    def lost() -> Reading:
+        stand.read()
+        stand.clock.seconds += 600
+        stand.breaker._admit()
+        raise ChildLost("killed", late=False)
+
+    with pytest.raises(ChildLost):
+        stand.breaker.call(lost)
+
+    assert ("probing", None) == stand.state
 
 
 def test_many_threads() -> None:

@@ -101,7 +101,7 @@ class Breaker:
             if self._state.state == "closed":
                 return False
             left = TRY_AGAIN_SECONDS if self._state.until is None else self._state.until - self._clock()
-            if self._state.state == "probing" or left > 0:
+            if left > 0:
                 raise EngineUnavailable(
                     f"{self.name} is left alone for {left:.0f} s: {self._error.reason}",
                     hint=self._error.hint,

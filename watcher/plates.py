@@ -78,7 +78,7 @@ def judge(raw: str, kind: Kind = "plate") -> str | None:
     """
     lines = _lines(raw)
     verdicts = {_judge_line(line, kind) for line in lines}
-    if len(verdicts) == 1:
+    if len(verdicts) == 1 and None not in verdicts:
         return verdicts.pop()
     if len(lines) <= 3 and all(len(_compact(line)) <= 5 for line in lines):  # noqa: PLR2004 - said above
         return _judge_line(" ".join(lines), kind)
@@ -94,7 +94,7 @@ def last_attempt(raw: str, kind: Kind = "plate") -> str | None:
     lines = _lines(raw)
     plates = [judge(raw, kind), *(_judge_line(line, kind) for line in lines)]
     scraps = [clean(line, kind) for line in lines if _is_scrap(line, kind)]
-    words = [clean(word, kind) for word in _TOKEN.findall(raw[:_READ_AT_MOST]) if not _is_date(word)]
+    words = [clean(word, kind) for word in _TOKEN.findall(raw[:_READ_AT_MOST])]
     return next(filter(None, [*plates, *scraps, *words]), None)
 
 

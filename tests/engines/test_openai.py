@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 import time
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.scripted_openai import KEY, Scripted, Step, fails, make_openai_engine, replies, says
 from watcher.engines import openai as vision
@@ -34,16 +37,35 @@ UNUSABLE = {
     "text": replies("plate"),
     "null": replies(None),
     "choices that are a text": replies({"choices": "1234BCD"}),
+    "choices that are an object": replies({"choices": {"a": 1}}),
     "choice that is a number": replies({"choices": [5]}),
     "empty choice": replies({"choices": [{}]}),
     "message that is a text": replies({"choices": [{"message": "1234BCD"}]}),
     "content that is an object": replies({"choices": [{"message": {"content": {"text": "1234BCD"}}}]}),
     "null content": says(None),
+    "refusal that is a number": replies({"choices": [{"message": {"content": None, "refusal": 5}}]}),
     "blank content": says("  \n"),
     "cut": Step(body=says("1234BCD").body, way="cut"),
     "20 MB": says("A" * 20_000_000),
-    "compressed": Step(body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}),
+    "compressed": Step(body=gzip.compress(says("1234BCD").body), headers={"Content-Encoding": "gzip"}),
 }
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def shaped(**fields: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Return objects with some of these fields, or something else in their place."""
+    return st.one_of(ANYTHING, st.fixed_dictionaries({}, optional=fields))
+
+
+TOKENS = st.lists(shaped(token=ANYTHING | st.just("A"), logprob=ANYTHING | st.floats(max_value=0)), max_size=2)
+MESSAGES = shaped(content=ANYTHING | st.just("1234BCD"), refusal=ANYTHING)
+CHOICES = shaped(message=MESSAGES, finish_reason=ANYTHING | st.just("stop"), logprobs=shaped(content=TOKENS))
+BODIES = shaped(choices=st.lists(CHOICES, min_size=1, max_size=2))
 
 
 @contextmanager
@@ -293,6 +315,7 @@ class TestComplaints:
             (fails(429, Retry_After="-1"), "rate_limited", None),
             (fails(429, Retry_After="soon"), "rate_limited", None),
             (fails(500), "engine_unavailable", None),
+            (fails(500, "The model was shut down for a moment."), "engine_unavailable", None),
             (fails(503, Retry_After="30"), "engine_unavailable", 30.0),
             (fails(400, "Unrecognized request argument"), "engine_unavailable", None),
             (fails(404, "Invalid URL (POST /chat/completions)"), "engine_unavailable", None),
@@ -354,6 +377,23 @@ class TestNoUsableAnswer:
         assert ("engine_unavailable", None) == (error.code, error.retry_after)
         assert "No usable answer from 127.0.0.1:" in error.reason
         assert error.reason.endswith(".")
+
+    def test_any_json(self) -> None:
+        """Whatever JSON is answered, the engine reads it, refuses or is unavailable, and nothing else."""
+        with Scripted() as server, asking(server) as engine:
+
+            @given(BODIES)
+            @settings(deadline=None)
+            def answer(body: object) -> None:
+                server.steps = [replies(body)]
+                try:
+                    reading = engine.read(PICTURE, Request())
+                except (EngineUnavailable, EngineRefused):
+                    return
+                assert reading.text is None or 0 < len(reading.text) <= 200
+                assert reading.confidence is None or 0 <= reading.confidence <= 1
+
+            answer()
 
     @pytest.mark.parametrize("way", ["hang", "drip"])
     def test_slow(self, way: str) -> None:

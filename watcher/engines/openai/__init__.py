@@ -43,7 +43,7 @@ _WANTED: Mapping[Kind, tuple[str, str]] = {
 }
 # What is asked for beside the answer. A model that refuses one way is asked the next, which is then remembered.
 _WAYS: tuple[Mapping[str, Any], ...] = ({"logprobs": True}, {"reasoning_effort": "none"}, {})
-_CALL_ERRORS = (openai.OpenAIError, ValueError, TypeError, AttributeError, RecursionError)
+_CALL_ERRORS = (openai.OpenAIError, ValueError, RecursionError)  # the last two from JSON that is none, or too deep
 
 
 class Vision:
