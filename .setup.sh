@@ -62,8 +62,8 @@ apt_install() {
     fi
     say "installing $* with apt-get"
     apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
-    $apt update </dev/null >&2 || say "not all package lists could be renewed; going on with those there are"
-    $apt install -y --no-install-recommends "$@" </dev/null >&2
+    $apt update </dev/null >/dev/null || say "not all package lists could be renewed; going on with those there are"
+    $apt install -y --no-install-recommends "$@" </dev/null >/dev/null
 }
 
 # stamp LOCK: print what .venv holds under the name of that lock once it is installed.
