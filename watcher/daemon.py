@@ -17,7 +17,7 @@ from watcher import bootstrap, places
 from watcher.bootstrap import Line
 from watcher.clocks import Clocks
 from watcher.errors import AlreadyRunning, Deferred, Fatal, SettingsInvalid
-from watcher.service import Service
+from watcher.service import Supervisor
 from watcher.settings import FolderSettings, Settings
 from watcher.vitals import Vitals
 
@@ -73,7 +73,7 @@ class Daemon:
     ) -> None:
         self._settings = settings
         self._clocks = clocks
-        self._service = Service(environment)
+        self._service = Supervisor(environment)
         self._again = again
         self._until_idle = until_idle
         self._watch = watch or (lambda _: None)

@@ -8,7 +8,7 @@ from watcher.bootstrap import Line
 from watcher.clocks import Clocks
 from watcher.errors import Deferred
 from watcher.flow import KEEPER_ACTS, READ, REGISTER
-from watcher.service import Service
+from watcher.service import Supervisor
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ _STUCK_SECONDS = 180.0
 class Vitals:
     """One beat after another, from the main thread only."""
 
-    def __init__(self, line: Line, service: Service, clocks: Clocks) -> None:
+    def __init__(self, line: Line, service: Supervisor, clocks: Clocks) -> None:
         self._line = line
         self._service = service
         self._clocks = clocks
