@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from watcher.model import Sighting
+from watcher.model import Identity, Sighting
 
 _SIDECAR_PATIENCE = 2.0
 """Seconds that a sidecar which does not parse must be quiet before it counts as broken rather than half-written."""
 _ORPHAN_SECONDS = 3600.0
 _NETWORK_LOOKS = 3
-_RECHECK_SHORTEST = 0.1
-_RECHECK_LONGEST = 2.0
+_HOPE_SECONDS = 10.0
+_SHORTEST = 0.1
+_LONGEST_CHANGING = 1.0
+_LONGEST_CUT = 5.0
+_LONE_SHORTEST, _LONE_LONGEST = 2.0, 60.0
+"""Bounds of the pauses between two looks, in seconds: they grow, so that what never arrives costs little."""
+_TICK = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,12 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Quiet:
-    """One file's history: its last sighting, since when it has looked like that, and when it settled."""
+    """One file's history: its last sighting, when it was first seen, and since when it has looked like this."""
 
     sighting: Sighting
+    first: float
     since: float
     looks: int = 1
-    settled_at: float | None = None
 
 
 class Arrivals:
@@ -90,9 +95,6 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self._quiet)
 
-    def __contains__(self, path: bytes) -> bool:
-        return path in self._quiet
-
     def last(self, path: bytes) -> Sighting | None:
         """Return the last sighting of *path*, if it is remembered."""
         quiet = self._quiet.get(path)
@@ -102,6 +104,16 @@ class Arrivals:
         """Forget *path*: it was admitted, withdrawn, or somebody else's turn has come."""
         self._quiet.pop(path, None)
 
+    def imminent(self, path: bytes, now: float) -> bool:
+        """Return whether the image at *path* is whole and should arrive any moment, as far as its last look told."""
+        quiet = self._quiet.get(path)
+        if quiet is None:
+            return False
+        seen, patience = quiet.sighting, self.patience
+        if seen.ending != "whole" or seen.writer == "open" or seen.links != 1:
+            return False
+        return now - quiet.first <= patience.settling(seen) + patience.sidecar + _HOPE_SECONDS
+
     def see_image(self, sighting: Sighting, now: float) -> Verdict:
         """Return what this look at an image means at monotonic time *now*."""
         quiet = self._seen(sighting, now)
@@ -109,26 +121,32 @@ class Arrivals:
         patience = self.patience
         settling = patience.settling(sighting)
         if sighting.writer == "open" or age < settling or (sighting.network and quiet.looks < _NETWORK_LOOKS):
-            return Verdict(again=_recheck(age, settling - age))
+            return Verdict(again=_settling_pause(quiet, settling, now))
         final = _final(sighting, patience.largest)
         if final:
             return Verdict(rejection=final)
         if sighting.ending == "whole" and sighting.links == 1:
-            quiet.settled_at = now if quiet.settled_at is None else quiet.settled_at
             return Verdict(settled=True)
-        completing = patience.completing(sighting)
-        if age >= completing:
+        left = patience.completing(sighting) - age
+        if left <= 0:
             return Verdict(rejection=_never(sighting))
-        return Verdict(again=_recheck(age, completing - age))
+        return Verdict(again=_within(age / 2, _SHORTEST, min(left, _LONGEST_CUT)))
 
     def see_sidecar(self, sighting: Sighting | None, image: bytes, now: float) -> Verdict:
-        """Return whether the settled *image* can go with the sidecar seen beside it, or without if none is."""
+        """Return whether the settled *image* can go with the sidecar seen beside it, or without if none is.
+
+        One that is still being written when its image has waited as long as for a broken upload is rejected: the image
+        goes without it.
+        """
         quiet = self._quiet[image]
+        waited = now - quiet.since - self.patience.settling(quiet.sighting)
         if sighting is None:
-            waited = now - (now if quiet.settled_at is None else quiet.settled_at)
             left = self.patience.sidecar - waited
-            return Verdict(settled=True) if left <= 0 else Verdict(again=min(left, _RECHECK_SHORTEST))
-        return self._sidecar_quiet(sighting, now)
+            return Verdict(settled=True) if left <= 0 else Verdict(again=_within(left, _TICK, _SHORTEST))
+        verdict = self._sidecar_quiet(sighting, now)
+        if not verdict.settled and waited >= self.patience.completing(sighting):
+            return Verdict(rejection="unfinished_sidecar")
+        return verdict
 
     def see_lone_sidecar(self, sighting: Sighting, now: float, *, late: bool) -> Verdict:
         """Return what becomes of a sidecar without an image: *late* if its image was admitted without it."""
@@ -140,31 +158,32 @@ class Arrivals:
         age = now - self._quiet[sighting.path].since
         if age >= _ORPHAN_SECONDS:
             return Verdict(rejection="orphan_sidecar")
-        return Verdict(again=_RECHECK_LONGEST)
+        return Verdict(again=_within(age / 4, _LONE_SHORTEST, _LONE_LONGEST))
 
     def _sidecar_quiet(self, sighting: Sighting, now: float) -> Verdict:
-        age = now - self._seen(sighting, now).since
+        quiet = self._seen(sighting, now)
         settling = self.patience.settling(sighting)
         if sighting.ending != "whole":
             settling = max(settling, _SIDECAR_PATIENCE)
-        if sighting.writer == "open" or age < settling:
-            return Verdict(again=_recheck(age, settling - age))
+        if sighting.writer == "open" or now - quiet.since < settling:
+            return Verdict(again=_settling_pause(quiet, settling, now))
         return Verdict(settled=True)
 
     def _seen(self, sighting: Sighting, now: float) -> _Quiet:
         """Remember the look; quiet begins anew when the file changed or somebody has it open for writing."""
         quiet = self._quiet.get(sighting.path)
-        same = (
-            quiet is not None
-            and sighting.writer != "open"
-            and (sighting.identity, sighting.ctime_ns) == (quiet.sighting.identity, quiet.sighting.ctime_ns)
-        )
-        if quiet is None or not same:
-            quiet = self._quiet[sighting.path] = _Quiet(sighting, since=now)
+        if quiet is None:
+            quiet = self._quiet[sighting.path] = _Quiet(sighting, first=now, since=now)
+        elif sighting.writer == "open" or _look_of(sighting) != _look_of(quiet.sighting):
+            quiet.sighting, quiet.since, quiet.looks = sighting, now, 1
         else:
             quiet.sighting = sighting
             quiet.looks += 1
         return quiet
+
+
+def _look_of(sighting: Sighting) -> tuple[Identity, int]:
+    return sighting.identity, sighting.ctime_ns
 
 
 def _final(sighting: Sighting, largest: int) -> str:
@@ -181,7 +200,14 @@ def _never(sighting: Sighting) -> str:
     return "truncated" if sighting.identity.size else "empty"
 
 
-def _recheck(age: float, left: float) -> float:
-    """Return the seconds to the next look: soon for what changed lately, when the wait is over at the latest."""
-    pause = min(max(age / 2, _RECHECK_SHORTEST), _RECHECK_LONGEST)
-    return min(pause, left) if left > 0 else pause
+def _settling_pause(quiet: _Quiet, settling: float, now: float) -> float:
+    """Return the seconds to the next look at what changed lately: the longer it takes, the fewer looks it gets."""
+    pause = _within((now - quiet.first) / 10, _SHORTEST, _LONGEST_CHANGING)
+    left = quiet.since + settling - now
+    if quiet.sighting.writer == "open" or left <= 0:
+        return pause
+    return max(_TICK, min(left, max(pause, settling / 4)))
+
+
+def _within(value: float, least: float, most: float) -> float:
+    return max(_TICK, min(max(value, least), most))

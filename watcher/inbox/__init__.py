@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import structlog
-
 from watcher import sidecar
-from watcher.arrivals import Arrivals, Patience, Verdict
-from watcher.clocks import Clocks, HostZone
-from watcher.inbox.listing import Found, Ignore, image_names, walk
-from watcher.inbox.looks import Ignored, look_at_image, look_at_sidecar, read_sidecar
+from watcher.arrivals import Arrivals, Patience
+from watcher.clocks import Clocks
+from watcher.inbox.candidates import Candidates
+from watcher.inbox.listing import Found, Ignore, walk
+from watcher.inbox.looks import look_at_image
+from watcher.inbox.mounts import current_network_devices
+from watcher.inbox.notices import Notices
 from watcher.inbox.sentry import Mode, Sentry
-from watcher.model import Arrival, Image, Sidecar, Sighting
+from watcher.inbox.visits import Visits
+from watcher.model import Arrival, Image, Sighting
 
-log = structlog.get_logger()
-
-_LATE = timedelta(seconds=60)
-_ROOM, _SLOW_ROOM = 4096, 20_000
-"""How many candidates are remembered while they settle, and how many that may never become whole."""
-_TOLD = 10_000
 _LISTING_PAUSE = 0.25
 _SLICE = 0.1
 """Seconds of listing, or of looking, before the keeper's other acts have their turn."""
 
 
 class Inbox:
-    """Rounds of looks at *root*; used by one thread only.
+    """Rounds of looks at *root*; used by one thread only, but for `stir`, `adopt` and `idle`.
 
     *bell* is rung when something stirs while nobody is looking; *latest_from* answers which image was admitted last
-    from one of some paths, to tell late sidecars from early ones.
+    from one of some paths, to tell late sidecars from early ones; *network_devices* which devices are network mounts.
     """
 
     def __init__(
@@ -47,25 +41,31 @@ class Inbox:
         clocks: Clocks,
         bell: threading.Event,
         latest_from: Callable[[Sequence[bytes]], Image | None],
+        network_devices: Callable[[], frozenset[int]] = current_network_devices,
     ) -> None:
         real = root.resolve()
-        self.sentry = Sentry(real, mode, self.stir)
+        self.sentry = Sentry(real, mode, self.stir, network_devices)
         self._root = os.fsencode(real)
         self._arrivals = Arrivals(patience)
         self._ignore = Ignore(ignore)
-        self._clocks = clocks
+        self._now = clocks.monotonic
         self._bell = bell
         self._stirred = threading.Event()
-        self._latest_from = latest_from
-        self._due: list[tuple[float, bytes]] = []
-        self._known: set[bytes] = set()
-        self._slow: set[bytes] = set()
-        self._told: set[tuple[str | int | bytes, ...]] = set()
+        self._candidates = Candidates()
+        self._notices = Notices()
+        self._visits = Visits(
+            self._root,
+            self._arrivals,
+            self._notices,
+            network=lambda: self.sentry.network,
+            clocks=clocks,
+            latest_from=latest_from,
+        )
         self._listing: Iterator[Found] | None = None
         self._spent = 0.0
-        self._folders = self._counted = 0
-        self._listed_at = float("-inf")
-        self._not_before = float("-inf")
+        self._folders, self._network = 0, False
+        self._listed = False
+        self._begun_at = self._checked_at = self._not_before = float("-inf")
 
     def close(self) -> None:
         """Stop watching and let go of every folder."""
@@ -84,7 +84,12 @@ class Inbox:
             self._bell.set()
 
     def again(self, path: bytes) -> Sighting | None:
-        """Return what one more look at the image at *path* shows; none if it is gone or no image any more."""
+        """Return what one more look at the image at *path* shows; none if it is gone or no image any more.
+
+        Raises:
+            OSError: It cannot be looked at.
+
+        """
         seen = look_at_image(self._root, path, self.sentry.network)
         return seen if isinstance(seen, Sighting) else None
 
@@ -93,175 +98,111 @@ class Inbox:
         try:
             self._list()
         except OSError as error:
-            # The next check says what is wrong with the folder, if it still is.
-            log.debug("inbox.listing_failed", reason=str(error))
             self._listing = None
-            self._listed_at = self._clocks.monotonic()
+            self._not_before = self._now() + _LISTING_PAUSE
+            self.sentry.failed(error)
         arrivals = self._look(limit)
         return sorted(arrivals, key=lambda arrival: arrival.image.ctime_ns)
 
     def idle(self) -> bool:
         """Return whether nothing here is whole and waiting, as far as the last complete listing tells."""
-        quiet = self._listing is None and not self._stirred.is_set() and self._folders > 0
-        return not self.sentry.reachable or (quiet and len(self._known) == len(self._slow))
+        if not self.sentry.reachable:
+            return True
+        quiet = self._listed and self._listing is None and not self._stirred.is_set()
+        return quiet and not self._candidates.imminent
 
     def pause(self) -> float:
         """Return the seconds until there is something to do, if nothing stirs before."""
-        now = self._clocks.monotonic()
-        if self._listing is not None and self._has_room():
+        due = self._candidates.next_due
+        interval = self.sentry.interval
+        if self._listing is None:
+            begin = float("-inf") if self._stirred.is_set() else self._begun_at + interval
+            due = min(due, max(begin, self._not_before))
+        elif self._candidates.have_room:
             return 0.0
-        times = [max(self._listed_at + self.sentry.interval, self._not_before)]
-        if self._stirred.is_set():
-            times.append(self._not_before)
-        if self._due:
-            times.append(self._due[0][0])
-        return max(0.0, min(times) - now)
+        else:
+            due = min(due, self._checked_at + interval)
+        return max(0.0, due - self._now())
 
     # Listing
 
-    def _has_room(self) -> bool:
-        return len(self._known) - len(self._slow) < _ROOM
-
     def _list(self) -> None:
         """Go on with the listing, or begin one if something stirred or the interval is over."""
-        start = self._clocks.monotonic()
+        now = self._now()
         if self._listing is None:
-            waited = start - self._listed_at >= self.sentry.interval
-            if start < self._not_before or not (self._stirred.is_set() or waited):
+            wanted = self._stirred.is_set() or now - self._begun_at >= self.sentry.interval
+            if not wanted or now < self._not_before:
                 return
             self._stirred.clear()
-            self._listed_at = start
-            if not self.sentry.check(self._folders):
-                return
-            self._listing = walk(self._root, self._ignore)
-            self._spent, self._counted = 0.0, 1
-        ended = self._take(self._listing, start + _SLICE)
-        now = self._clocks.monotonic()
+            self._begun_at = now
+            self._spent, self._folders, self._network = 0.0, 0, False
+            if self._is_well(now):
+                self._listing = walk(self._root, self._ignore, self.sentry.network)
+        elif now - self._checked_at >= self.sentry.interval and not self._is_well(now):
+            self._listing = None
+        if self._listing is not None:
+            self._go_on(self._listing, now)
+
+    def _is_well(self, now: float) -> bool:
+        self._checked_at = now
+        return self.sentry.check()
+
+    def _go_on(self, listing: Iterator[Found], start: float) -> None:
+        """Take entries for a moment; a listing that took long is followed by as long a pause."""
+        ended = self._take(listing, start + _SLICE)
+        now = self._now()
         self._spent += now - start
         if ended:
             self._listing = None
-            self._folders = self._counted
+            self._listed = True
             self._not_before = now + max(_LISTING_PAUSE, self._spent)
+            self.sentry.surveyed(self._folders, network=self._network)
 
     def _take(self, listing: Iterator[Found], until: float) -> bool:
         """Take entries from *listing* until there is no more room or time; return whether it ended."""
-        while self._has_room() and self._clocks.monotonic() < until:
+        while self._candidates.have_room and (now := self._now()) < until:
             found = next(listing, None)
             if found is None:
                 return True
-            if found.what == "folder":
-                self._counted += 1
-            elif found.what in {"image", "sidecar"}:
-                if found.path not in self._known:
-                    self._known.add(found.path)
-                    heapq.heappush(self._due, (float("-inf"), found.path))
-            else:
-                self._tell(found.why or found.what, found.path)
+            match found.what:
+                case "image" | "sidecar":
+                    self._candidates.add(found.path, now)
+                case "folder":
+                    self._folders += 1
+                    self._network = self._network or found.why == "network"
+                case "unwritable":
+                    self._notices.unwritable(found.path)
+                case _:
+                    self._notices.ignored(found.path, found.why or found.what)
         return False
-
-    def _tell(self, why: str, path: bytes, *identity: int) -> None:
-        """Say once what stands in the inbox and will be left there."""
-        key = (why, *(identity or (path,)))
-        if key in self._told or len(self._told) >= _TOLD:
-            return
-        self._told.add(key)
-        if why == "unwritable":
-            log.warning("inbox.unwritable", folder=path)
-        else:
-            log.warning("inbox.ignored", path=path, reason=why)
 
     # Looking
 
     def _look(self, limit: int) -> list[Arrival]:
-        """Look at the candidates whose wait is over until *limit* have arrived or the time is up."""
+        """Visit the candidates whose wait is over until *limit* have arrived or the time is up."""
         arrivals: list[Arrival] = []
-        now = self._clocks.monotonic()
+        now = self._now()
         until = now + _SLICE
-        while self._due and self._due[0][0] <= now < until and len(arrivals) < limit:
-            _, path = heapq.heappop(self._due)
-            try:
-                arrival = self._look_at(path, now)
-            except BaseException:
-                # Whatever it was, the next listing finds the file again.
-                self._drop(path)
-                raise
+        self._visits.begin()
+        while now < until and len(arrivals) < limit and (path := self._candidates.take(now)) is not None:
+            arrival = self._visit(path, now)
             if arrival is not None:
                 arrivals.append(arrival)
-            now = self._clocks.monotonic()
+            now = self._now()
         return arrivals
 
-    def _look_at(self, path: bytes, now: float) -> Arrival | None:
-        """Look at *path*, and either return its arrival, or come back to it later, or drop it."""
+    def _visit(self, path: bytes, now: float) -> Arrival | None:
+        """Visit *path* and have it visited again where its time has not come."""
         try:
-            seen, verdict = self._image(path, now) if not sidecar.is_sidecar(path) else self._lone(path, now)
-        except OSError as error:
-            log.debug("inbox.look_failed", path=path, reason=str(error))
-            seen, verdict = None, Verdict()
-        if seen is None or verdict.rejection:
-            self._drop(path)
-            return None if seen is None else Arrival(seen, rejection=verdict.rejection)
-        if verdict.settled:
-            return self._with_sidecar(seen, now)
-        self._postpone(seen, now + verdict.again)
-        return None
-
-    def _image(self, path: bytes, now: float) -> tuple[Sighting | None, Verdict]:
-        seen = look_at_image(self._root, path, self.sentry.network, self._arrivals.last(path))
-        if isinstance(seen, Ignored):
-            self._tell(seen.what, path, seen.device, seen.inode)
-            return None, Verdict()
-        if seen is None:
-            return None, Verdict()
-        return seen, self._arrivals.see_image(seen, now)
-
-    def _lone(self, path: bytes, now: float) -> tuple[Sighting | None, Verdict]:
-        """Look at a sidecar; one that has its image beside it is not alone and comes with that."""
-        images = image_names(path)
-        if any(os.path.lexists(os.path.join(self._root, image)) for image in images):
-            return None, Verdict()
-        seen = look_at_sidecar(self._root, path, self.sentry.network)
-        if seen is None:
-            return None, Verdict()
-        landed = datetime.fromtimestamp(seen.ctime_ns / 1e9, UTC)
-        image = self._latest_from(images)
-        late = image is not None and image.sidecar is None and timedelta() <= landed - image.arrived_at <= _LATE
-        return seen, self._arrivals.see_lone_sidecar(seen, now, late=late)
-
-    def _with_sidecar(self, seen: Sighting, now: float) -> Arrival | None:
-        """Return the arrival of the settled image *seen* if its sidecar is whole, or will not come any more."""
-        beside = next(filter(None, map(self._sidecar_at, sidecar.names(seen.path))), None)
-        verdict = self._arrivals.see_sidecar(beside, seen.path, now)
-        if not verdict.settled:
-            self._postpone(seen, now + verdict.again)
+            answer = self._visits.visit(path, now)
+        except BaseException:
+            # Whatever it was, the next listing finds the file again.
+            self._candidates.drop(path)
+            raise
+        if isinstance(answer, float):
+            slow = sidecar.is_sidecar(path) or not self._arrivals.imminent(path, now)
+            if not self._candidates.postpone(path, now + answer, slow=slow):
+                self._visits.forget(path)
             return None
-        fact: Sidecar | None = None
-        if beside is not None:
-            raw = read_sidecar(self._root, beside)
-            if raw is None:
-                self._postpone(seen, now)
-                return None
-            fact = sidecar.parse(
-                raw, zone=HostZone(), now=self._clocks.now(), path=beside.path, identity=beside.identity
-            )
-            self._arrivals.forget(beside.path)
-        self._drop(seen.path)
-        return Arrival(seen, fact)
-
-    def _sidecar_at(self, path: bytes) -> Sighting | None:
-        return look_at_sidecar(self._root, path, self.sentry.network)
-
-    def _drop(self, path: bytes) -> None:
-        self._arrivals.forget(path)
-        self._known.discard(path)
-        self._slow.discard(path)
-
-    def _postpone(self, seen: Sighting, until: float) -> None:
-        """Look at it again at *until*; one that may never be whole yields its place once there are too many."""
-        if seen.ending == "whole" and seen.writer != "open" and seen.form != "json":
-            self._slow.discard(seen.path)
-        elif len(self._slow) < _SLOW_ROOM:
-            self._slow.add(seen.path)
-        else:
-            self._drop(seen.path)
-            return
-        heapq.heappush(self._due, (until, seen.path))
+        self._candidates.drop(path)
+        return answer

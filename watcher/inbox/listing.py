@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,11 @@ _DEEPEST = 16
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry of the inbox; *why* says what an entry of another kind is (`symlink`, `fifo`, `suffix`, …)."""
+    """An entry of the inbox, or a folder that was opened, the inbox itself included.
+
+    *why* says what an entry of another kind is (`symlink`, `special`, `suffix`, …), and of a folder on a network mount
+    that it is `network`.
+    """
 
     path: bytes
     what: What
@@ -29,11 +33,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What lies in the inbox at this moment; the *oldest* in seconds since the epoch, none if nothing waits."""
+    """What lies in the inbox at this moment.
+
+    Attributes:
+        waiting: How many images.
+        ignored: How many entries that will never be taken.
+        oldest: When the oldest image landed, in seconds since the epoch; none if none waits.
+        unwritable: How many folders from which nothing is taken, since nothing may be removed from them.
+
+    """
 
     waiting: int
     ignored: int
     oldest: float | None
+    unwritable: int = 0
 
 
 class Ignore:
@@ -55,10 +68,11 @@ def image_names(sidecar: bytes) -> tuple[bytes, ...]:
     return tuple(stem + ending for lower in _IMAGE_ENDINGS for ending in (lower, lower.upper()))
 
 
-def walk(root: bytes, ignore: Ignore) -> Iterator[Found]:
+def walk(root: bytes, ignore: Ignore, network: Container[int] = frozenset()) -> Iterator[Found]:
     """Yield what lies below *root*, folder by folder; lazily, so that a backlog is never in memory.
 
-    Files of a folder in which we may not remove anything are not yielded, only the folder itself, as `unwritable`.
+    Photos and sidecars in a folder from which we may not remove anything are not yielded, only the folder itself, once
+    more, as `unwritable`. *network* holds the devices of network mounts.
 
     Raises:
         OSError: The root itself cannot be listed.
@@ -68,40 +82,57 @@ def walk(root: bytes, ignore: Ignore) -> Iterator[Found]:
     while folders:
         folder = folders.pop()
         try:
-            yield from _folder(root, folder, ignore, folders)
-        except OSError:
+            yield from _folder(root, folder, ignore, network, folders)
+        except OSError as error:
             if not folder:
                 raise
-            yield Found(folder, "unlistable")
+            # One that was removed meanwhile is no news.
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                yield Found(folder, "unlistable", os.strerror(error.errno or 0))
 
 
-def _folder(root: bytes, folder: bytes, ignore: Ignore, folders: list[bytes]) -> Iterator[Found]:
-    with durable.opened_folder(root, folder) as descriptor:
+def _folder(
+    root: bytes, folder: bytes, ignore: Ignore, network: Container[int], folders: list[bytes]
+) -> Iterator[Found]:
+    with durable.opened_folder(root, folder) as descriptor, os.scandir(descriptor) as entries:
+        yield Found(folder, "folder", "network" if os.fstat(descriptor).st_dev in network else "")
         writable = os.access(".", os.W_OK | os.X_OK, dir_fd=descriptor, effective_ids=True)
         if not writable:
             yield Found(folder, "unwritable")
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                name = os.fsencode(entry.name)
-                if ignore(name):
-                    continue
-                path = os.path.join(folder, name)
-                if entry.is_dir(follow_symlinks=False) and not _looks_like_image(name):
-                    if path.count(b"/") < _DEEPEST:
-                        folders.append(path)
-                        yield Found(path, "folder")
-                elif writable:
-                    yield _found(path, name, entry)
+        for entry in entries:
+            name = os.fsencode(entry.name)
+            if ignore(name):
+                continue
+            found = _found(os.path.join(folder, name), name, entry)
+            if found.what == "folder":
+                folders.append(found.path)
+            elif writable or found.what == "other":
+                yield found
 
 
 def _found(path: bytes, name: bytes, entry: os.DirEntry[str]) -> Found:
-    if not entry.is_file(follow_symlinks=False):
+    try:
+        folder, file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
+    except OSError:
+        # Some file systems do not list the kinds, and then have to be asked for each.
+        return Found(path, "other", "unreadable")
+    if folder:
+        return _inner(path, name)
+    if not file:
         return Found(path, "other", "symlink" if entry.is_symlink() else "special")
     if _looks_like_image(name):
         return Found(path, "image")
     if name.lower().endswith(b".json"):
         return Found(path, "sidecar")
     return Found(path, "other", "suffix")
+
+
+def _inner(path: bytes, name: bytes) -> Found:
+    if _looks_like_image(name):
+        return Found(path, "other", "folder")
+    if path.count(b"/") >= _DEEPEST:
+        return Found(path, "other", "too_deep")
+    return Found(path, "folder")
 
 
 def _looks_like_image(name: bytes) -> bool:
@@ -115,15 +146,17 @@ def survey(root: bytes, ignore: Ignore) -> Survey:
         OSError: The root itself cannot be listed.
 
     """
-    waiting = ignored = 0
+    waiting = ignored = unwritable = 0
     oldest: float | None = None
     for found in walk(root, ignore):
         if found.what == "other":
             ignored += 1
+        elif found.what in {"unwritable", "unlistable"}:
+            unwritable += 1
         elif found.what == "image" and (changed := _changed(root, found.path)) is not None:
             waiting += 1
             oldest = changed if oldest is None else min(oldest, changed)
-    return Survey(waiting, ignored, oldest)
+    return Survey(waiting, ignored, oldest, unwritable)
 
 
 def _changed(root: bytes, path: bytes) -> float | None:

@@ -59,10 +59,14 @@ def look_at_image(
     return _look(root, path, network, last, _inside_image)
 
 
-def look_at_sidecar(root: bytes, path: bytes, network: Container[int]) -> Sighting | None:
-    """Look at the sidecar at *path* below *root*; none if there is no regular file."""
-    seen = _look(root, path, network, None, _inside_sidecar)
-    return seen if isinstance(seen, Sighting) else None
+def look_at_sidecar(root: bytes, path: bytes, network: Container[int]) -> Sighting | Ignored | None:
+    """Look at the sidecar at *path* below *root*; none if there is none.
+
+    Raises:
+        OSError: The folder cannot be looked into at all.
+
+    """
+    return _look(root, path, network, None, _inside_sidecar)
 
 
 def read_sidecar(root: bytes, sighting: Sighting) -> bytes | None:
@@ -128,15 +132,17 @@ def _opened(
         ending, form = last.ending, last.form
     else:
         ending, form = inside(descriptor, status.st_size)
+    remote = status.st_dev in network
     return Sighting(
         path=path,
         identity=identity,
         ctime_ns=status.st_ctime_ns,
         links=status.st_nlink,
-        writer=_writer(descriptor),
+        # There a lease knows nothing of other machines, and NFS and CIFS refuse one as if somebody were writing.
+        writer="unknown" if remote else _writer(descriptor),
         ending=ending,
         form=form,
-        network=status.st_dev in network,
+        network=remote,
     )
 
 

@@ -24,6 +24,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.utils import BaseThread
 
 log = structlog.get_logger()
 
@@ -73,29 +74,33 @@ class Watch:
         self._stir = stir
         self._overflow = _Overflow(stir)
         self._observer: BaseObserver | None = None
+        self._threads: frozenset[BaseThread] = frozenset()
+        self._descriptors: frozenset[str] = frozenset()
         self._watched: tuple[int, int] | None = None
 
     def start(self) -> None:
-        """Begin to watch.
+        """Begin to watch; `stop` must be called even if this fails.
 
         Raises:
             OSError: The kernel grants no more watches, or the folder is not there.
 
         """
         status = self._root.stat()
-        observer = Observer()
+        threads, descriptors = _threads(), _descriptors()
+        self._observer = observer = Observer()
         observer.schedule(_Stir(self._stir), str(self._root), recursive=True, event_filter=_EVENTS)
-        observer.daemon = True
         observer.start()
         logging.getLogger(_OVERFLOW_LOGGER).addHandler(self._overflow)
-        self._observer, self._watched = observer, (status.st_dev, status.st_ino)
+        self._threads, self._descriptors = _threads() - threads, _descriptors() - descriptors
+        self._watched = (status.st_dev, status.st_ino)
 
     def stop(self) -> None:
         """End it; a thread that does not end in time is left behind, it holds nothing."""
         logging.getLogger(_OVERFLOW_LOGGER).removeHandler(self._overflow)
         if self._observer is not None:
             self._observer.stop()
-            self._observer.join(_STOP_SECONDS)
+            if self._observer.is_alive():
+                self._observer.join(_STOP_SECONDS)
         self._observer = self._watched = None
 
     def overflowed(self) -> bool:
@@ -105,26 +110,43 @@ class Watch:
         return noticed
 
     def ailment(self) -> str:
-        """Return why events can no longer be trusted to come, or nothing if they can."""
-        if self._observer is None:
-            return "not_watching"
-        if not self._observer.is_alive():
-            return "observer_ended"
-        emitters = self._observer.emitters
-        if not emitters or not all(emitter.is_alive() for emitter in emitters):
-            return "emitter_ended"
+        """Return why events can no longer be trusted to come, or nothing if they can.
+
+        Raises:
+            OSError: The folder is not there.
+
+        """
+        if not all(thread.is_alive() for thread in self._threads):
+            return "thread_ended"
         status = self._root.stat()
         return "" if (status.st_dev, status.st_ino) == self._watched else "folder_replaced"
 
+    def count(self) -> int:
+        """Return how many folders the kernel watches for us, as it says in /proc/self/fdinfo."""
+        return sum(map(_watches, self._descriptors))
 
-def count_watches() -> int:
-    """Return how many inotify watches this process holds, as the kernel counts them in /proc/self/fdinfo."""
-    total = 0
-    for entry in os.scandir("/proc/self/fdinfo"):
-        try:
-            text = Path(entry.path).read_text(encoding="ascii")
-        except OSError:
-            # A descriptor that another thread has closed meanwhile.
-            continue
-        total += sum(line.startswith("inotify ") for line in text.splitlines())
-    return total
+
+def _threads() -> frozenset[BaseThread]:
+    """Return watchdog's threads: one that reads from the kernel, one per watch, one that calls us."""
+    return frozenset(thread for thread in threading.enumerate() if isinstance(thread, BaseThread))
+
+
+def _descriptors() -> frozenset[str]:
+    """Return the numbers of the descriptors of this process that are inotify instances."""
+    return frozenset(number for number in os.listdir("/proc/self/fd") if _is_inotify(number))
+
+
+def _is_inotify(number: str) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}") == "anon_inode:inotify"
+    except FileNotFoundError:
+        # Another thread has closed it meanwhile.
+        return False
+
+
+def _watches(number: str) -> int:
+    try:
+        text = Path(f"/proc/self/fdinfo/{number}").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return 0
+    return sum(line.startswith("inotify ") for line in text.splitlines())
