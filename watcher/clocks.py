@@ -28,6 +28,13 @@ class HostZone(tzinfo):
         moment = (dt or datetime.fromtimestamp(0, UTC)).replace(tzinfo=None)
         return moment.astimezone().utcoffset() or timedelta()
 
+    def fromutc(self, dt: datetime) -> datetime:
+        """Return the moment *dt*, which is in UTC, as this zone writes it."""
+        there = dt.replace(tzinfo=UTC).astimezone()
+        here = there.replace(tzinfo=self)
+        # The hour that comes twice a year.
+        return here if here.utcoffset() == there.utcoffset() else here.replace(fold=1)
+
     def dst(self, dt: datetime | None) -> None:
         """Return nothing: the offset is all that is known."""
         del dt

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from watcher.inbox.mounts import current_network_devices
@@ -15,6 +16,7 @@ _LOW_SHARE = 0.05
 _LOW_BYTES = 1 << 30
 _FEW_WATCHES = 8192
 _CAP_LEASE = 28
+_PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +29,36 @@ class Finding:
     remedy: str = ""
 
 
-def check(folders: FolderSettings) -> Iterator[Finding]:
-    """Yield what was found of each folder: whether it is there, ours to use, local, and has room."""
+def check(folders: FolderSettings, network: frozenset[int] | None = None) -> Iterator[Finding]:
+    """Yield what was found of each folder: is it there, ours to use, local, apart from the others, with room?
+
+    *network* holds the device numbers of network mounts, those of this machine by default.
+    """
     for name, folder in folders:
-        yield from _folder(name, folder)
+        yield _folder(name, folder, current_network_devices() if network is None else network)
+    for (one, first), (other, second) in combinations(folders, 2):
+        if _is_inside(first, second) or _is_inside(second, first):
+            yield Finding(
+                f"[folders] {one}",
+                "error",
+                f"By a link or a mount, {first} and {second} are one folder, or one lies inside the other.",
+                f"Give [folders] {one} and [folders] {other} folders beside each other.",
+            )
 
 
-def check_machine() -> Iterator[Finding]:
-    """Yield what was found of the kernel's limits and of our rights."""
-    watches = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text(encoding="ascii"))
-    if watches < _FEW_WATCHES:
+def check_machine(proc: Path = _PROC) -> Iterator[Finding]:
+    """Yield what was found of the kernel's limits and of our rights, as *proc* tells them."""
+    watches = _words(proc / "sys/fs/inotify/max_user_watches", "0")
+    if int(watches) < _FEW_WATCHES:
         yield Finding(
             "watches",
             "warning",
             f"The kernel allows {watches} watched folders.",
-            "Raise fs.inotify.max_user_watches; folders beyond it are listed every two seconds instead.",
+            "Raise fs.inotify.max_user_watches; an inbox with more folders is listed every two seconds instead.",
         )
     else:
         yield Finding("watches", "ok", f"The kernel allows {watches} watched folders.")
-    if os.geteuid() == 0 or _may_lease():
+    if _may_lease(proc):
         yield Finding("leases", "ok", "Photos that are still being written can be told from whole ones at once.")
     else:
         yield Finding(
@@ -56,25 +69,22 @@ def check_machine() -> Iterator[Finding]:
         )
 
 
-def _folder(name: str, folder: Path) -> Iterator[Finding]:
+def _folder(name: str, folder: Path, network: frozenset[int]) -> Finding:
     called = f"[folders] {name}"
-    if not folder.is_dir():
-        yield Finding(called, "error", f"{folder} is not a folder.", "Create it, or set another in [folders].")
-        return
+    # os.path answers where Path raises: a folder inside one that we may not enter.
+    if not os.path.isdir(folder):
+        return Finding(called, "error", f"{folder} is not a folder.", "Create it, or set another in [folders].")
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-        yield Finding(
-            called, "error", f"{folder} cannot be read and written by us.", f"chown or chmod {folder} for the service."
-        )
-        return
-    if name != "inbox" and folder.stat().st_dev in current_network_devices():
-        yield Finding(
+        says = f"{folder} cannot be read and written by us."
+        return Finding(called, "error", says, f"chown or chmod {folder} for the service.")
+    if name != "inbox" and folder.stat().st_dev in network:
+        return Finding(
             called,
             "error",
             f"{folder} lies on a network mount, where nothing written is safe from a power cut.",
             "Set a folder on a local disk; only the inbox may be a share.",
         )
-        return
-    yield _room(called, folder)
+    return _room(called, folder)
 
 
 def _room(called: str, folder: Path) -> Finding:
@@ -85,9 +95,25 @@ def _room(called: str, folder: Path) -> Finding:
     return Finding(called, "ok", says)
 
 
-def _may_lease() -> bool:
-    """Return whether we hold CAP_LEASE, by the effective capabilities in /proc/self/status."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+def _is_inside(inner: Path, outer: Path) -> bool:
+    """Return whether *inner* is *outer* or lies in it, by what the folders are and not by how they are called."""
+    try:
+        real = inner.resolve()
+        return any(os.path.samefile(folder, outer) for folder in (real, *real.parents))
+    except OSError:
+        return False
+
+
+def _may_lease(proc: Path) -> bool:
+    """Return whether we hold CAP_LEASE, by our effective capabilities."""
+    for line in _words(proc / "self/status", "").splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_LEASE & 1)
     return False
+
+
+def _words(path: Path, otherwise: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return otherwise

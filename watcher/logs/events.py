@@ -28,7 +28,6 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "inbox.unwritable": "We have no right to remove files from a folder, so nothing is taken from it.",
         "inbox.ignored": "Something that is not a plain file lies there and is left alone.",
         "inbox.look_failed": "A single file could not be looked at.",
-        "inbox.listing_failed": "A folder could not be listed.",
         # taking in
         "intake.admitted": "An image has its name for ever and is written down.",
         "intake.stored": "Its bytes are safe under that name, and the source is gone.",
