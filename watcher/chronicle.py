@@ -23,11 +23,22 @@ def stored(done: Sequence[Done]) -> None:
             log.info("intake.stored", **_bound(item.task), path=image.source, size=image.identity.size)
 
 
-def quarantined(done: Sequence[Done]) -> None:
-    """Say what was sent to the quarantine."""
+def released(done: Sequence[Done]) -> None:
+    """Say which sources that had to stay in the inbox are gone now."""
     for item in done:
-        if not item.gone:
-            log.warning("intake.quarantined", **_bound(item.task), path=item.task.image.source)
+        log.info("intake.released", **_bound(item.task), path=item.task.image.source)
+
+
+def quarantined(done: Sequence[Done]) -> None:
+    """Say what was sent to the quarantine; what was withdrawn before is seen again as something else."""
+    for item in done:
+        image = item.task.image
+        if item.gone:
+            log.debug("intake.changed", **_bound(item.task), path=image.source)
+        elif image.name.startswith("late_sidecar/"):
+            log.warning("intake.sidecar_late", **_bound(item.task), path=image.source)
+        else:
+            log.warning("intake.quarantined", **_bound(item.task), path=image.source)
 
 
 def _bound(task: Task) -> dict[str, object]:

@@ -10,35 +10,27 @@ Three beats: write down, act, remember. An act may raise; only this module remem
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from watcher import chronicle, notify, register
 from watcher.clocks import Clocks
-from watcher.errors import ChildLost, Deferred, Rejected, StorageUnavailable
+from watcher.errors import ChildLost, Deferred, Rejected, SinkUnavailable, StorageUnavailable
+from watcher.inbox.listing import image_names
 from watcher.intake import Intake, Stored
+from watcher.intake.leftovers import fresh, is_leftover
 from watcher.intake.quarantine import Quarantine
-from watcher.intake.source import fresh, is_leftover
 from watcher.journal import Admission, Done, Journal
 from watcher.journal.questions import Questions
 from watcher.model import NO_PLATE, Arrival, Image, Reading, Record, Row, StoredImage, Task
 from watcher.register import Register
 from watcher.sinks import Sink
+from watcher.verdicts import MOST_STRIKES, Failure
 
 KEEPER_ACTS = ("quarantine", "store", "release")
 READ, REGISTER, NOTIFY = "read", "register", "notify/"
-MOST_STRIKES = 5
-"""Attempts, made alone, that may end without an explanation."""
-PARKABLE = (REGISTER, NOTIFY)
 
 Ask = Callable[[StoredImage], Reading]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A task that was not finished, and why."""
-
-    task: Task
-    error: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +61,21 @@ class Flow:
         self._window = window_seconds
 
     def admit(self, arrivals: Sequence[Arrival]) -> int:
-        """Write down *arrivals* and own a copy of each; return how many had changed and must be looked at again."""
+        """Write down *arrivals* and own a copy of each; return how many had changed and must be looked at again.
+
+        Raises:
+            StorageUnavailable: Some could not be copied, or the journal cannot be written; the others are written down.
+
+        """
         intake = self._stations.intake
         unfinished = self._questions.unfinished([path for arrival in arrivals for path in _paths(arrival)])
-        coming = [one for arrival in arrivals for one in fresh(arrival, unfinished)]
-        items = intake.secure(coming)
-        changed = len({one.image.path for one in coming} - {item.image.source for item in items})
-        left = [item for item in items if _is_leftover(item.image, unfinished)]
+        secured = intake.secure(list(fresh(arrivals, unfinished)))
+        left = [item for item in secured.items if _is_leftover(item.image, unfinished)]
         intake.discard([item.image for item in left])
-        self._write_down([item for item in items if item not in left])
-        return changed
+        self._write_down([item for item in secured.items if item not in left])
+        if secured.error is not None:
+            raise secured.error
+        return secured.changed
 
     def _write_down(self, items: Sequence[Admission]) -> None:
         if not items:
@@ -88,21 +85,17 @@ class Flow:
             images = self._journal.admit(items, now=self._clocks.wall(), window_seconds=self._window, taken=self._taken)
         except BaseException:
             # Should the journal know them all the same, `store` copies them once more.
-            intake.discard([item.image for item in items])
+            with suppress(StorageUnavailable):
+                intake.discard([item.image for item in items])
             raise
         intake.discard([image for image in images if image.duplicate_of])
         for item, image in zip(items, images, strict=True):
             chronicle.admitted(item.reason, image)
 
     def keep(self, tasks: Sequence[Task]) -> list[Failure]:
-        """Do the acts of the keeper."""
+        """Do an act of the keeper; *tasks* are all of one kind."""
         acts = {"quarantine": self._quarantine, "store": self._store, "release": self._release}
-        return [
-            failure
-            for act, perform in acts.items()
-            if (batch := [task for task in tasks if task.act == act])
-            for failure in perform(batch)
-        ]
+        return acts[tasks[0].act](tasks)
 
     def read(self, tasks: Sequence[Task], ask: Ask) -> list[Failure]:
         """Have each image read by *ask*; one whose attempts are used up gets an empty reading and its row."""
@@ -140,15 +133,21 @@ class Flow:
         """Tell each task's sink."""
         done, failed = [], []
         for task in tasks:
-            sink = self._stations.sinks[task.act.removeprefix(NOTIFY)]
             try:
-                notify.deliver(sink, record_of(task), notify.key_of(task.image, task.act))
+                notify.deliver(self._sink(task), record_of(task), notify.key_of(task.image, task.act))
             except (Deferred, Rejected) as error:
                 failed.append(Failure(task, error))
             else:
                 done.append(Done(task))
         self._journal.finish(done)
         return failed
+
+    def _sink(self, task: Task) -> Sink:
+        name = task.act.removeprefix(NOTIFY)
+        sink = self._stations.sinks.get(name)
+        if sink is None:
+            raise SinkUnavailable(f"The sink {name} is not configured any more.", hint="Put it back into [[sinks]].")
+        return sink
 
     def _store(self, tasks: Sequence[Task]) -> list[Failure]:
         results = self._stations.intake.store([task.image for task in tasks])
@@ -170,11 +169,10 @@ class Flow:
         return failed
 
     def _release(self, tasks: Sequence[Task]) -> list[Failure]:
-        images = [task.image for task in tasks]
-        stored = [Stored(self._stations.intake.stored(image)) for image in images]
-        results = self._stations.intake.release(images, stored)
-        left = [isinstance(result, Stored) and result.leftover for result in results]
-        self._journal.finish([Done(task) for task, behind in zip(tasks, left, strict=True) if not behind])
+        left = self._stations.intake.release([task.image for task in tasks])
+        done = [Done(task) for task, behind in zip(tasks, left, strict=True) if not behind]
+        self._journal.finish(done)
+        chronicle.released(done)
         return [Failure(task, _not_removed(task.image)) for task, behind in zip(tasks, left, strict=True) if behind]
 
     def _owed_rows(self) -> list[Row]:
@@ -202,7 +200,9 @@ def _is_leftover(image: Image, unfinished: Sequence[Image]) -> bool:
 
 
 def _paths(arrival: Arrival) -> list[bytes]:
-    return [arrival.image.path, *([arrival.sidecar.path] if arrival.sidecar else [])]
+    """Return the paths of *arrival*, and those of all images that its sidecar may have gone with."""
+    beside = arrival.sidecar
+    return [arrival.image.path, *([] if beside is None else [beside.path, *image_names(beside.path)])]
 
 
 def _reading(task: Task) -> Reading:
@@ -225,9 +225,9 @@ def _stored(task: Task, result: Stored) -> Done:
     return Done(task, owes=(READ, "release") if result.leftover else (READ,))
 
 
-def _not_removed(image: Image) -> StorageUnavailable:
-    return StorageUnavailable(
+def _not_removed(image: Image) -> Deferred:
+    return Deferred(
         f"The photo {image.source!r} is safe in uploads/ but cannot be removed from the inbox.",
-        hint="Give the service write rights on that folder.",
+        hint="Give the service write rights on its folder, and close the photo where it is open.",
         code="not_removed",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from watcher.clocks import Clocks
+from watcher.errors import Deferred
 from watcher.flow import Flow
 from watcher.inbox import Inbox
 from watcher.intake.quarantine import Quarantine
@@ -50,7 +51,7 @@ class Keeper:
         """
         try:
             changed = self._flow.admit(arrivals)
-        except BaseException:
+        except Deferred:
             self._inbox.stir()
             raise
         if changed:

@@ -2,93 +2,157 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import structlog
 
 from watcher import durable
-from watcher.model import Arrival, Identity, Image, Sighting
+from watcher.durable.files import digest_of, identity_of
+from watcher.errors import StorageUnavailable
+from watcher.intake.leftovers import same_file
+from watcher.model import Identity, Image, Sighting
 
 log = structlog.get_logger()
 
+Look = Callable[[bytes], Sighting | None]
+
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ANOTHER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""What opening says where the file that was seen is gone, or something that is no file stands in its place."""
 
 
-def is_leftover(unfinished: Iterable[Image], path: bytes, identity: Identity, digest: str = "") -> bool:
-    """Return whether the file at *path* is what is left of an image that is not done with its source yet.
+class Sources:
+    """The files of the inbox at *root*, a real path; *look* is one more look at one of them."""
 
-    It is if device, inode, size and mtime are the same, or path, size and digest: inodes are reused at once and network
-    shares change their device number, so neither alone proves anything.
-    """
-    return any(
-        image.identity == identity or (digest and (image.identity.size, image.digest) == (identity.size, digest))
-        for image in unfinished
-        if image.source == path
-    )
+    def __init__(self, root: bytes, look: Look) -> None:
+        self._root = root
+        self._look = look
+
+    def look(self, path: bytes) -> Sighting | None:
+        """Return what one more look at *path* shows; none if it is gone or no plain file any more.
+
+        Raises:
+            StorageUnavailable: The inbox cannot be used at the moment.
+
+        """
+        with durable.storage("the inbox"):
+            return self._look(path)
+
+    @contextmanager
+    def opened(self, seen: Sighting) -> Iterator[int | None]:
+        """Open the file that was *seen*; none if another stands there by now, or none at all.
+
+        Raises:
+            StorageUnavailable: The inbox cannot be used at the moment.
+
+        """
+        folder, name = os.path.split(seen.path)
+        descriptor = None
+        try:
+            with durable.storage("the inbox"), durable.opened_folder(self._root, folder) as parent:
+                descriptor = os.open(name, _FLAGS, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in _ANOTHER:
+                raise
+        try:
+            same = descriptor is not None and same_file(identity_of(os.fstat(descriptor)), seen.identity)
+            yield descriptor if same else None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def is_unchanged(self, before: Sighting) -> bool:
+        """Return whether a file still looks as *before*, with nobody writing to it."""
+        try:
+            after = self._look(before.path)
+        except OSError as error:
+            log.debug("intake.changed", path=before.path, reason=str(error))
+            return False
+        same = (
+            after is not None
+            and after.writer != "open"
+            and (after.identity, after.ctime_ns) == (before.identity, before.ctime_ns)
+        )
+        if not same:
+            log.debug("intake.changed", path=before.path)
+        return same
+
+    def release(self, image: Image, changed: set[bytes]) -> bool:
+        """Remove the sidecar, then the source of *image*, and note the folders that *changed*.
+
+        Each goes only if a look directly before shows the same file; return false if one has to stay, because somebody
+        is writing to it or because we may not remove it.
+        """
+        try:
+            for path, identity, digest in _belongings(image):
+                seen = self._look(path)
+                if seen is not None and not self._is_same(seen, identity, digest):
+                    continue
+                if seen is not None and seen.writer == "open":
+                    return False
+                changed |= remove_source(self._root, path, seen.identity if seen else identity)
+        except (OSError, StorageUnavailable) as error:
+            log.warning("inbox.unwritable", folder=os.path.dirname(image.source), reason=str(error))
+            return False
+        return True
+
+    def sync(self, folders: Iterable[bytes]) -> None:
+        """Make removals from *folders* durable; one that is gone by now has nothing to sync.
+
+        Raises:
+            StorageUnavailable: One cannot be synced.
+
+        """
+        for folder in folders:
+            try:
+                with durable.storage("the inbox"), durable.opened_folder(self._root, folder) as descriptor:
+                    durable.sync_folder(descriptor)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                log.debug("intake.changed", path=folder, reason=str(error))
+
+    def _is_same(self, seen: Sighting, identity: Identity, digest: str) -> bool:
+        """Return whether the file that was *seen* has this identity or, if that changed, the same *digest*."""
+        if not digest:
+            return same_file(seen.identity, identity)
+        if seen.identity == identity or seen.identity.size != identity.size:
+            return seen.identity == identity
+        with self.opened(seen) as source:
+            return source is not None and digest_of(source) == digest
 
 
-def fresh(arrival: Arrival, unfinished: Sequence[Image]) -> Iterable[Arrival]:
-    """Yield *arrival* unless it is a leftover; without its sidecar if that belongs to an image still being stored."""
-    if is_leftover(unfinished, arrival.image.path, arrival.image.identity):
-        return
-    sidecar = arrival.sidecar
-    if sidecar is not None and sidecar.identity is not None:
-        used = [image.sidecar.identity for image in unfinished if image.sidecar]
-        if sidecar.identity in used or is_leftover(unfinished, sidecar.path, sidecar.identity):
-            arrival = replace(arrival, sidecar=None)
-    yield arrival
+def _belongings(image: Image) -> Iterator[tuple[bytes, Identity, str]]:
+    """Yield path, identity and digest of what was taken in with *image*; of a sidecar the digest is not known."""
+    sidecar = image.sidecar
+    if sidecar is not None and sidecar.identity is not None and not sidecar.error:
+        yield sidecar.path, sidecar.identity, ""
+    yield image.source, image.identity, image.digest
 
 
-@contextmanager
-def opened_source(root: bytes, seen: Sighting) -> Iterator[int | None]:
-    """Open the file that was seen below *root*; none if another stands there by now, or none at all."""
-    folder, name = os.path.split(seen.path)
+def is_readable(source: int) -> bool:
+    """Return whether the open file *source* can be read to its end; if not, it is to blame that it was not copied."""
     try:
-        with durable.opened_folder(root, folder) as parent:
-            descriptor = os.open(name, _FLAGS, dir_fd=parent)
-    except OSError as error:
-        log.debug("intake.changed", path=seen.path, reason=str(error))
-        yield None
-        return
-    try:
-        status = os.fstat(descriptor)
-        same = (status.st_dev, status.st_ino) == (seen.identity.device, seen.identity.inode)
-        yield descriptor if same else None
-    finally:
-        os.close(descriptor)
+        digest_of(source)
+    except OSError:
+        return False
+    return True
 
 
 def remove_source(root: bytes, path: bytes, identity: Identity) -> set[bytes]:
     """Remove the file at *path* below *root* if it is the one with this *identity*; return the folders to sync.
 
     Raises:
-        OSError: The folder cannot be opened, or nothing may be removed from it.
+        OSError: Nothing may be removed from its folder.
 
     """
     folder, name = os.path.split(path)
-    with durable.opened_folder(root, folder) as parent:
-        return {folder} if durable.remove_if_same(parent, name, identity) else set()
-
-
-def sync_folders(root: bytes, folders: Iterable[bytes]) -> None:
-    """Make removals from *folders* below *root* durable."""
-    for folder in folders:
-        with durable.storage("the inbox"), durable.opened_folder(root, folder) as descriptor:
-            durable.sync_folder(descriptor)
-
-
-def camera_of(path: bytes) -> str:
-    """Return the first-level sub-folder of *path*, printable, or nothing: cameras have a folder each."""
-    first, slash, _ = path.partition(b"/")
-    return first.decode("utf-8", "backslashreplace") if slash else ""
-
-
-def stem_of(path: bytes, longest: int = 100) -> str:
-    """Return the last part of *path* as harmless text with its ending, the stem in at most *longest* bytes."""
-    text = os.path.basename(path).decode("utf-8", "backslashreplace")
-    safe = "".join(character if character.isalnum() or character in "-_. " else "_" for character in text)
-    stem, ending = os.path.splitext(safe)
-    return stem.encode()[:longest].decode("utf-8", "ignore").strip() + ending.lower()[:8]
+    try:
+        with durable.opened_folder(root, folder) as parent:
+            there = identity_of(os.stat(name, dir_fd=parent, follow_symlinks=False))
+            removed = same_file(there, identity) and durable.remove_if_same(parent, name, there)
+    except (FileNotFoundError, NotADirectoryError):
+        # With the folder went what was to be removed.
+        return set()
+    return {folder} if removed else set()

@@ -9,13 +9,15 @@ from watcher import images
 from watcher.clocks import HostZone
 from watcher.model import Sidecar, Sighting, TimeSource
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD = timedelta(days=1)
 
 
 def landed(ctime_ns: int, now: datetime) -> datetime:
-    """Return when a file landed in the inbox: its change time, but never later than *now*."""
-    return min(datetime.fromtimestamp(ctime_ns / 1e9, UTC), now)
+    """Return when a file landed in the inbox: its change time, but *now* if that is later or before the year 2000."""
+    moment = _at(ctime_ns)
+    return moment if moment is not None and _EARLIEST <= moment <= now else now
 
 
 def captured(
@@ -27,7 +29,8 @@ def captured(
     """
     for origin in order:
         moment = _moment(origin, source, seen, sidecar, now)
-        if moment is None:
+        # Near the ends of the calendar a zone cannot say what its offset is.
+        if moment is None or not _EARLIEST.year - 1 <= moment.year <= now.year + 1:
             continue
         moment = moment if moment.tzinfo else moment.replace(tzinfo=HostZone())
         if _EARLIEST <= moment <= now + _AHEAD:
@@ -42,6 +45,14 @@ def _moment(origin: TimeSource, source: int, seen: Sighting, sidecar: Sidecar | 
         case "exif":
             return images.exif_time(source, seen.identity.size)
         case "mtime":
-            return datetime.fromtimestamp(seen.identity.mtime_ns / 1e9, UTC)
+            return _at(seen.identity.mtime_ns)
         case "arrival":
             return landed(seen.ctime_ns, now)
+
+
+def _at(nanoseconds: int) -> datetime | None:
+    """Return the moment so long after the epoch; none if the calendar does not reach that far, as shares may claim."""
+    try:
+        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return None
