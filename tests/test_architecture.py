@@ -31,8 +31,8 @@ LINES = tuple(
         places vitals
         bootstrap
         keeper worker
-        flow
-        chambers chronicle inbox intake notify reader reading register
+        flow lanes
+        chambers chronicle inbox intake notify reader reading register verdicts
         arrivals breaker cells child durable engines images journal pictures plates service sidecar sinks wire
         facts logs settings
         clocks model
@@ -107,7 +107,7 @@ EFFECTS = (
         words("threading _thread signal fcntl select selectors queue"),
         {
             "daemon.py": "the life of the process: threads, signals, the lock",
-            "worker.py": "the bell of its own loop",
+            "lanes.py": "the bell of a worker's loop",
             "inbox/": "the observer's event, and the lease test",
             "child/": "waits for pipes, kills its children, is told to end",
             "register/": "the lock beside the register",
