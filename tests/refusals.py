@@ -116,6 +116,22 @@ def meddling(moment: object, meddle: Callable[[], object], act: Callable[[], Ans
         sys.setprofile(None)
 
 
+def counted(function: object, act: Callable[[], object]) -> int:
+    """Return how often *act* calls the builtin *function*."""
+    calls = 0
+
+    def watch(_frame: FrameType, event: str, called: object) -> None:
+        nonlocal calls
+        calls += event == "c_call" and called is function
+
+    sys.setprofile(watch)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
 def _doomed(act: Callable[[], object], at: int, room: int | None) -> int:
     count = 0
 

@@ -20,11 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from structlog.testing import capture_logs
 
-from tests.refusals import killed, meddling, refused, unprivileged
+from tests.refusals import counted, killed, meddling, refused, unprivileged
 from watcher.cells import BOM, HEADER_LINE, line_of
 from watcher.errors import RegisterForeign, RegisterSuspended, StorageUnavailable
 from watcher.model import Row
 from watcher.register import HEADER, Line, Register, registros_lock
+from watcher.register.file import blocks
 
 LF, CRLF = b"\n", b"\r\n"
 
@@ -267,6 +268,16 @@ def test_a_name_elsewhere_is_not_a_row(register: Register, theirs: bytes) -> Non
     assert len(register.path.read_bytes()) > len(HEADER_LINE + theirs)
 
 
+def test_rows_are_found_across_a_long_file(register: Register) -> None:
+    """Rows far apart are found together, and a remark that names one does not stand for it."""
+    far, near = line(1, 1), line(2, 2)
+    remark = b"9,2026,X,,," + image(1).encode() + b"," + image(3).encode() + b"\n"
+    register.path.write_bytes(HEADER_LINE + far + b"4,a\n" * 400_000 + near + remark)
+
+    assert [2, 1] == append(register, [2, 1], repeated=True)
+    assert [1] == append(register, [1], repeated=True)
+
+
 def test_a_stray_quotation_mark_hides_nothing(register: Register) -> None:
     """A reader of the whole file would see one endless row; each of the rows below the mark is found all the same."""
     append(register, range(100))
@@ -283,6 +294,29 @@ def test_a_row_that_was_found_is_synced(register: Register) -> None:
         refused("fsync", errno.EIO, lambda: append(register, [1], repeated=True))
 
     assert [(1, image(1))] == entries(register.path)
+
+
+def test_what_is_synced(register: Register) -> None:
+    """The file for each batch; its folder if the file is new to this process; a half line before it goes."""
+    assert counted(os.fsync, lambda: append(register, [1])) == 2
+    assert counted(os.fsync, lambda: append(register, [2, 3])) == 1
+    assert counted(os.fsync, lambda: append(register, [2], repeated=True)) == 1
+    rewrite(register.path, register.path.read_bytes(), in_place=False)
+    with capture_logs():
+        assert counted(os.fsync, lambda: append(register, [4])) == 2
+        assert counted(os.fsync, lambda: append(Register(register.path.parent), [5])) == 2
+        with register.path.open("ab") as file:
+            file.write(line(6, 6)[:30])
+        assert counted(os.fsync, lambda: append(register, [6], repeated=True)) == 4
+
+
+def rewrite(path: Path, content: bytes, *, in_place: bool) -> None:
+    """Write the file anew as other programs do."""
+    if in_place:
+        path.write_bytes(content)
+    else:
+        path.with_name("new").write_bytes(content)
+        path.with_name("new").replace(path)
 
 
 # Whose file it is
@@ -841,15 +875,6 @@ def test_what_somebody_appended_behind_us_is_not_cut(register: Register) -> None
     assert [2] == append(register, [2], repeated=True)
 
 
-def rewrite(path: Path, content: bytes, *, in_place: bool) -> None:
-    """Write the file anew as other programs do."""
-    if in_place:
-        path.write_bytes(content)
-    else:
-        path.with_name("new").write_bytes(content)
-        path.with_name("new").replace(path)
-
-
 @pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize(
     ("kept", "missing"), [([1, 2, 3], 1), ([], 4), ([1, 2, 4], 1), ([2, 3, 4], 1), ([1, 2, 3, 3, 3, 3], 0)]
@@ -858,7 +883,9 @@ def test_a_file_that_was_written_anew_is_noticed(
     register: Register, kept: list[int], missing: int, *, in_place: bool
 ) -> None:
     """Rows that another program dropped are counted and the remedy is named; ids go on above what is left."""
-    append(register, [1, 2, 3, 4])
+    append(register, [1, 2])
+    append(register, [3])
+    append(register, [4])
     rewrite(register.path, HEADER_LINE + b"".join(line(number, number) for number in kept), in_place=in_place)
 
     with capture_logs() as logs:
@@ -886,14 +913,12 @@ def test_a_file_that_vanished_is_begun_anew(register: Register) -> None:
 
 def test_a_change_that_keeps_the_length_is_read_again(register: Register) -> None:
     """A correction in the middle that changes no length is not missed, and dropped rows do not hide behind it."""
-    append(register, [1, 2, 3])
-    old = register.path.read_bytes()
-    new = old.replace(line(1, 1), b"x" * (len(line(1, 1)) - 1) + b"\n")
-    register.path.write_bytes(new)
+    append(register, range(1, 10))
+    register.path.write_bytes(register.path.read_bytes().replace(line(1, 1), b"x" * (len(line(1, 1)) - 1) + b"\n"))
     os.utime(register.path, ns=(0, 0))
 
     with capture_logs() as logs:
-        append(register, [4])
+        append(register, [10])
 
     assert [("register.rewritten", 1)] == [(entry["event"], entry["missing"]) for entry in logs]
 
@@ -907,6 +932,23 @@ def test_a_touch_is_no_change(register: Register) -> None:
         assert [4] == append(register, [4])
 
     assert [] == logs
+
+
+@pytest.mark.parametrize("longest", [1, 100, 5000, 900_000])
+def test_blocks_are_whole_lines(tmp_path: Path, longest: int) -> None:
+    """However the lines lie, every block begins and ends with a line, and together they are the file."""
+    lines = [
+        b"%07d" % number + b"x" * (number * 7919 % longest) + b"\n" for number in range(3_000_000 // (longest + 8))
+    ]
+    content = b"".join(lines) * 3 + b"no end"
+    (tmp_path / "file").write_bytes(content)
+
+    with (tmp_path / "file").open("rb") as file:
+        found = list(blocks(file.fileno(), 0, len(content)))
+
+    assert content == b"".join(reversed(found))
+    assert all(block.endswith(b"\n") for block in found[1:])
+    assert len(found) > 1
 
 
 def bytes_read() -> int:
