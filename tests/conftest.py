@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.makers import Hands
@@ -22,3 +26,11 @@ def long(request: pytest.FixtureRequest) -> bool:
 def hands() -> Hands:
     """Give a clock that only the test turns."""
     return Hands()
+
+
+@pytest.fixture
+def commons() -> Iterator[Path]:
+    """Give an empty folder that every user may enter, unlike `tmp_path`."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
