@@ -101,13 +101,16 @@ def unprivileged(act: Callable[[], object]) -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def meddling(moment: object, meddle: Callable[[], object], act: Callable[[], Answer]) -> Answer:
-    """Return what *act* returns while *meddle* is called once, right before *act* first calls the builtin *moment*."""
-    pending = [meddle]
+def meddling(moment: object, meddle: Callable[[], object], act: Callable[[], Answer], *, call: int = 1) -> Answer:
+    """Return what *act* returns, with *meddle* done right before its call number *call* of the builtin *moment*."""
+    calls = 0
 
     def watch(_frame: FrameType, event: str, function: object) -> None:
-        if event == "c_call" and function is moment and pending:
-            pending.pop()()
+        nonlocal calls
+        if event == "c_call" and function is moment:
+            calls += 1
+            if calls == call:
+                meddle()
 
     sys.setprofile(watch)
     try:

@@ -589,6 +589,23 @@ def test_a_source_written_to_while_it_is_carried_stays(
     assert names(elsewhere) == []
 
 
+def test_a_newcomer_at_the_place_of_a_carried_file_stays(
+    tmp_path: Path, folder: int, elsewhere: Path, away: int
+) -> None:
+    """A photo that takes the place of the source after it was copied is not removed in its stead."""
+    (tmp_path / "a").write_bytes(PHOTO)
+    (tmp_path / "new").write_bytes(b"newcomer")
+
+    def swap() -> None:
+        (tmp_path / "new").replace(tmp_path / "a")
+
+    # The third is that of the folder, when the copy has its name.
+    meddling(os.fsync, swap, lambda: durable.move(folder, "a", away, "b"), call=3)
+
+    assert (tmp_path / "a").read_bytes() == b"newcomer"
+    assert PHOTO == (elsewhere / "b").read_bytes()
+
+
 # Removing
 
 

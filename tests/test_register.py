@@ -937,10 +937,8 @@ def test_a_touch_is_no_change(register: Register) -> None:
 @pytest.mark.parametrize("longest", [1, 100, 5000, 900_000])
 def test_blocks_are_whole_lines(tmp_path: Path, longest: int) -> None:
     """However the lines lie, every block begins and ends with a line, and together they are the file."""
-    lines = [
-        b"%07d" % number + b"x" * (number * 7919 % longest) + b"\n" for number in range(3_000_000 // (longest + 8))
-    ]
-    content = b"".join(lines) * 3 + b"no end"
+    lengths = [number * 600_011 % longest for number in range(7_000_000 // (longest + 8) + 3)]
+    content = b"".join(b"%07d" % length + b"x" * length + b"\n" for length in lengths) + b"no end"
     (tmp_path / "file").write_bytes(content)
 
     with (tmp_path / "file").open("rb") as file:
