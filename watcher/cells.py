@@ -102,7 +102,7 @@ def layout(head: bytes) -> Layout:
     start = len(BOM) if head.startswith(BOM) else 0
     first, end, _ = head[start:].partition(b"\n")
     names, _, rest = first.partition(b"\r")
-    if not rest and _cells(names) == list(HEADER):
+    if not rest and _cells(_decoded(names)[0]) == list(HEADER):
         return Layout(start, b"\r\n" if first.endswith(b"\r") else b"\n", begun=True)
     if not end and HEADER_LINE.startswith(first):
         return Layout(start, b"\n", begun=False)
@@ -126,15 +126,14 @@ def parse(raw: bytes, number: int) -> Line:
     """Judge the physical line *raw* by itself; never raises."""
     if b"\0" in raw:
         return Line(number, None, "", ok=False)
-    raw = raw.rstrip(b"\r\n")
-    cells = _cells(raw)
+    text, clean = _decoded(raw.rstrip(b"\r\n"))
+    cells = _cells(text)
     damaged = not cells
     if damaged:
-        text = raw.decode("utf-8", "surrogateescape")
         cells = [text.partition(",")[0], text.rpartition(",")[2].strip('" ')]
     first = cells[0]
     identifier = int(first) if _ID.fullmatch(first) else None
-    ok = not damaged and len(cells) == len(HEADER) and identifier is not None and _is_text(raw)
+    ok = clean and not damaged and len(cells) == len(HEADER) and identifier is not None
     return Line(number, identifier, _image(cells), ok)
 
 
@@ -149,10 +148,10 @@ def _text(value: str) -> str:
     return _FORMULA.sub(r"\1'", seen[:_LONGEST_CELL])
 
 
-def _cells(raw: bytes) -> list[str]:
+def _cells(text: str) -> list[str]:
     """Return the cells of a line without its ending; none if it cannot be parsed."""
     try:
-        return next(csv.reader([raw.decode("utf-8", "surrogateescape")], strict=True), [])
+        return next(csv.reader([text], strict=True), [])
     except csv.Error:
         return []
 
@@ -162,12 +161,12 @@ def _image(cells: list[str]) -> str:
     return next((cell for cell in reversed(last) if cell.startswith(_NAME)), last[-1])
 
 
-def _is_text(raw: bytes) -> bool:
+def _decoded(raw: bytes) -> tuple[str, bool]:
+    """Return the text of *raw*, and whether it is UTF-8; if not, what is foreign in it becomes lone surrogates."""
     try:
-        raw.decode("utf-8")
+        return raw.decode(), True
     except UnicodeDecodeError:
-        return False
-    return True
+        return raw.decode("utf-8", "surrogateescape"), False
 
 
 def _what_it_is(head: bytes, first: bytes) -> str:
