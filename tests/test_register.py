@@ -10,7 +10,7 @@ import resource
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -561,6 +561,24 @@ def test_the_fault_is_told_even_if_nothing_can_be_taken_back(register: Register)
         assert [2, 3] == append(register, [2, 3], repeated=True)
     assert ["register.mended"] == [entry["event"] for entry in logs]
     assert [1, 2, 3] == [number for number, _ in entries(register.path)]
+
+
+@pytest.mark.parametrize("call", ["openat", "flock", "write", "ftruncate", "fsync", "lseek"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM])
+@pytest.mark.parametrize("before", [None, HEADER_LINE[:9], HEADER_LINE + line(1, 1) + line(2, 2)[:30]])
+def test_any_fault_of_any_call_heals(register: Register, call: str, number: int, before: bytes | None) -> None:
+    """Whatever the kernel refuses, rows are put off or done, never half done, and the same process goes on after."""
+    if before is not None:
+        register.path.write_bytes(before)
+    append_it = partial(append, register, [2, 3], repeated=True)
+
+    with capture_logs(), suppress(StorageUnavailable):
+        refused(call, number, append_it)
+    with capture_logs():
+        ids = append_it()
+
+    assert [(ids[0], image(2)), (ids[1], image(3))] == entries(register.path)[-2:]
+    assert len(ids) + (before is not None and line(1, 1) in before) == len(entries(register.path))
 
 
 def test_a_half_line_that_cannot_be_kept_is_not_cut(register: Register) -> None:
