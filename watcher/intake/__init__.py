@@ -147,7 +147,7 @@ class Intake:
         except StorageUnavailable as error:
             if is_readable(source):
                 raise
-            raise _Unreadable(error.reason) from error
+            raise _Unreadable(str(error.__cause__)) from error
 
     def _is_unchanged(self, arrival: Arrival, group: Sequence[Admission]) -> bool:
         """Return whether what was copied is still what was seen; a rejected file was not copied."""

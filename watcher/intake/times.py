@@ -46,7 +46,7 @@ def _moment(origin: TimeSource, source: int, seen: Sighting, sidecar: Sidecar | 
             return images.exif_time(source, seen.identity.size)
         case "mtime":
             return _at(seen.identity.mtime_ns)
-        case "arrival":
+        case _:
             return landed(seen.ctime_ns, now)
 
 
