@@ -20,8 +20,10 @@ _NUMBERS = {
     "x86_64": {
         "write": 1,
         "lseek": 8,
+        "pwrite64": 18,
         "flock": 73,
         "fsync": 74,
+        "fdatasync": 75,
         "ftruncate": 77,
         "openat": 257,
         "unlinkat": 263,
@@ -32,8 +34,10 @@ _NUMBERS = {
     "aarch64": {
         "write": 64,
         "lseek": 62,
+        "pwrite64": 68,
         "flock": 32,
         "fsync": 82,
+        "fdatasync": 83,
         "ftruncate": 46,
         "openat": 56,
         "unlinkat": 35,

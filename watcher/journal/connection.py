@@ -212,10 +212,12 @@ def _is_empty(db: sqlite3.Connection, path: Path) -> bool:
         JournalUnusable: Somebody else has, or another version of this program.
 
     """
+    db.execute("BEGIN")
     version, application, tables = (
         int(db.execute(question).fetchone()[0])
         for question in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
     )
+    db.execute("COMMIT")
     if (version, application, tables) == (0, 0, 0):
         return True
     if application != APPLICATION:
