@@ -185,4 +185,6 @@ def test_nothing_reads_the_whole_journal(books: Books, tmp_path: Path) -> None:
     plans += asked(listing._connection, lambda: (listing.counts(), list(listing.records(last=5)), listing.story("x")))
 
     assert len(plans) > 20
-    assert [] == [plan for plan in plans if re.fullmatch(r"SCAN (tasks|images)", plan)]
+    small = "SCAN (tasks|images) USING (COVERING )?INDEX (image_reasons|image_records|task_open)"
+    whole = "SCAN (tasks|images)|SEARCH (tasks|images)$"
+    assert [] == [plan for plan in plans if re.match(whole, plan) and not re.match(small, plan)]

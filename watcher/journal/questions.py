@@ -60,7 +60,8 @@ class Questions:
     def highest_id(self) -> int:
         """Return the highest id that a row was ever given, 0 if there is none."""
         with self._connection.turn(writing=False) as db:
-            return int(db.execute("SELECT ifnull(max(record_id), 0) FROM images").fetchone()[0])
+            row = db.execute("SELECT ifnull(max(record_id), 0) FROM images WHERE record_id IS NOT NULL").fetchone()
+        return int(row[0])
 
     def next_due(self, acts: Sequence[str]) -> float | None:
         """Return the wall-clock time at which the next of *acts* is due, none if none is owed."""
