@@ -26,15 +26,15 @@ LINES = tuple(
     words(line)
     for line in """
         cli demo
-        doctor layout progress reports verify
-        daemon
-        places vitals
-        bootstrap
-        keeper worker
+        doctor layout progress session tryout verify
+        daemon reports
+        premises vitals
+        bootstrap places
+        chain keeper mending options worker
         flow lanes
         chambers chronicle inbox intake notify reader reading register verdicts
         arrivals breaker cells child durable engines images journal pictures plates service sidecar sinks wire
-        facts logs settings
+        facts lock logs settings signals
         clocks model
         errors
     """.strip().splitlines()
@@ -67,7 +67,8 @@ EFFECTS = (
             "durable/": "the disk acts that survive a power cut",
             "register/": "appends to its own file, and cuts its own half line",
             "child/": "the private folder of a child, and the limits it sets on itself",
-            "daemon.py": "the lock, with a process id in it, and the runtime folders",
+            "lock.py": "the lock, with a process id in it",
+            "premises.py": "the runtime folders",
             "demo.py": "plays the camera",
         },
     ),
@@ -106,14 +107,18 @@ EFFECTS = (
         "uses threads, signals, locks or selectors",
         words("threading _thread signal fcntl select selectors queue"),
         {
-            "daemon.py": "the life of the process: threads, signals, the lock",
+            "daemon.py": "the life of the process: its threads and what ends them",
+            "signals.py": "hears the signals in a thread of its own",
+            "lock.py": "one process per data folder",
+            "bootstrap.py": "makes the bell that the inbox rings for the keeper",
             "lanes.py": "the bell of a worker's loop",
             "inbox/": "the observer's event, and the lease test",
             "child/": "waits for pipes, kills its children, is told to end",
             "register/": "the lock beside the register",
             "journal/": "one connection, used by all lanes",
             "breaker.py": "its count, shared by the readers",
-            "reports.py": "asks whether a daemon holds the lock, and bounds a look that may hang",
+            "reports.py": "bounds a look at the inbox that may hang",
+            "verify.py": "waits for the daemon to write rows",
             "demo.py": "ends the daemon",
         },
     ),

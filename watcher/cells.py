@@ -67,8 +67,11 @@ class Line:
     ok: bool
 
 
-def row(image: Image, reading: Reading, *, repeated: bool) -> Row:
-    """Return the cells for *image*: harmless to every reader of the file, and the same whenever it is asked again."""
+def row(image: Image, reading: Reading, *, repeated: bool, number: int | None = None) -> Row:
+    """Return the cells for *image*: harmless to every reader of the file, and the same whenever it is asked again.
+
+    *number* is the id of a row that was there before.
+    """
     sidecar = image.sidecar
     return Row(
         fecha_hora=image.captured_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
@@ -78,6 +81,7 @@ def row(image: Image, reading: Reading, *, repeated: bool) -> Row:
         observacion=_text(sidecar.observacion) if sidecar else "",
         imagen=_text(image.name),
         repeated=repeated,
+        id=number,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,15 +15,14 @@ import structlog
 import typer
 
 from watcher import doctor as consultation
-from watcher import layout, logs, reports
+from watcher import layout, reports, tryout
 from watcher import verify as comparison
 from watcher.clocks import real_clocks
-from watcher.daemon import Daemon
-from watcher.errors import Fatal, WatcherError
-from watcher.journal import Journal
-from watcher.journal.connection import Connection
+from watcher.daemon import Daemon, exit_code
+from watcher.errors import WatcherError
 from watcher.progress import Progress
-from watcher.settings import Settings, environment, load
+from watcher.session import Session
+from watcher.settings import Settings, environment
 
 log = structlog.get_logger()
 
@@ -31,64 +31,36 @@ SOME_FAILED = 1
 
 app = typer.Typer(
     name="matricula-watcher",
-    help="Reads the plates on photos dropped into a folder, and never loses a photo.",
+    help="Reads the plates on photos that are dropped into a folder, and never loses a photo.",
+    epilog="Exit codes: 0 fine, 1 some photos failed or something differs, 2 wrong usage, 70 the line broke,"
+    " 74 a file or disk cannot be used, 75 already running, 78 the settings are wrong.",
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
 
-Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The configuration to use.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One compact JSON object a line.")]
-Name = Annotated[str, typer.Argument(help="A photo's name in uploads, or its path in the inbox.")]
-
-
-class _Context:
-    """What every command starts from: the settings, read once, whether --config came before or after the command."""
-
-    def __init__(self) -> None:
-        self.config: Path | None = None
-        self.environment = environment()
-
-    def settings(self, config: Path | None) -> Settings:
-        """Read the settings.
-
-        Raises:
-            SettingsInvalid: They cannot be used.
-
-        """
-        self.config = config or self.config
-        return load(config=self.config, environment=self.environment)
-
-    def quiet(self, config: Path | None) -> Settings:
-        """Read the settings for a command that answers on standard output and logs only trouble."""
-        settings = self.settings(config)
-        self._log(settings, level="warning")
-        return settings
-
-    def loud(self, config: Path | None) -> Settings:
-        """Read the settings for a command whose log is what people watch."""
-        settings = self.settings(config)
-        self._log(settings, level=settings.logs.level)
-        return settings
-
-    def _log(self, settings: Settings, *, level: str) -> None:
-        logs.configure(
-            format=settings.logs.format,
-            level=level,
-            plates=settings.logs.plates,
-            stream=sys.stderr,
-            environment=self.environment,
-        )
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The settings; without it config/watcher.toml or /etc/matricula-watcher/watcher.toml.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one compact JSON object a line.")]
+Name = typer.Argument(metavar="NAME", help="A photo, by its name in uploads or its path in the inbox.")
+Facts = Mapping[str, Any]
 
 
 @app.callback()
 def _options(
     context: typer.Context,
     config: Config = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")
+    ] = False,
 ) -> None:
-    context.obj = _Context()
     context.obj.config = config
     if show_version:
         typer.echo(f"matricula-watcher {version('matricula-watcher')}")
@@ -98,107 +70,81 @@ def _options(
 @app.command()
 def run(context: typer.Context, config: Config = None) -> None:
     """Watch the inbox until told to stop: the daemon, in the foreground."""
-    settings = context.obj.loud(config)
-    folders = settings.folders
-    typer.echo(f"Drop photos into {folders.inbox}/ and see them become rows in {folders.data}/registros.csv.")
-    Daemon(
-        settings,
-        clocks=real_clocks(),
-        environment=context.obj.environment,
-        again=lambda: context.obj.settings(None),
-    ).run()
+    session: Session = context.obj
+    settings = session.settings(config)
+    session.listen(settings, sys.stderr)
+    if sys.stdout.isatty():
+        typer.echo(layout.welcome(settings.folders.inbox, settings.folders.data))
+    _daemon(session, settings).run()
 
 
 @app.command()
 def once(context: typer.Context, config: Config = None) -> None:
-    """Do what is there, then leave. Exit 1 if photos are incomplete or something has to wait."""
-    settings = context.obj.loud(config)
-    before = reports.status_facts(settings, now=real_clocks().wall())
+    """Do what is there, then leave. Exit 1 if any photo is left, has to wait or was set aside."""
+    session: Session = context.obj
+    settings = session.settings(config)
+    before = _status(settings)
     with Progress(before["waiting"]) as progress:
-        Daemon(
-            settings,
-            clocks=real_clocks(),
-            environment=context.obj.environment,
-            again=lambda: context.obj.settings(None),
-            until_idle=True,
-            watch=progress.show,
-        ).run()
-    after = reports.status_facts(settings, now=real_clocks().wall())
-    left = after["waiting"] + sum(after["owed"].values()) + sum(after["parked"].values())
-    typer.echo(
-        f"{after['recorded'] - before['recorded']} photos registered; {after['waiting']} still in the inbox,"
-        f" {sum(after['owed'].values())} acts owed, {sum(after['parked'].values())} parked.",
-        err=True,
-    )
-    raise typer.Exit(SOME_FAILED if left else 0)
+        # Only now, so that on a terminal the lines of the log come above the bar.
+        session.listen(settings, sys.stderr)
+        _daemon(session, settings, until_idle=True, watch=progress.show).run()
+    outcome = reports.outcome(before, _status(settings))
+    typer.echo(layout.outcome_line(outcome), err=True)
+    _leave(failed=outcome["failed"])
 
 
 @app.command()
 def read(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(help="Photos to read.")],
+    images: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos to read.")],
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what the engines read on each photo; record nothing."""
-    settings = context.obj.quiet(config)
-    failed = False
-    for answer in reports.readings(settings, images):
-        failed = failed or "error" in answer
-        _show(answer, as_json=as_json, line=layout.reading_line)
-    raise typer.Exit(SOME_FAILED if failed else 0)
+    """Print what the engines read on each photo; record nothing. Exit 1 if any cannot be read."""
+    settings = context.obj.quiet(config, sys.stderr)
+    failed = _show(
+        tryout.readings(settings, images, real_clocks()), layout.reading_line, as_json=as_json, fails=tryout.is_failed
+    )
+    _leave(failed=failed)
 
 
 @app.command()
 def status(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """Say how things stand: waiting, owed, parked, quarantined, registered."""
-    settings = context.obj.quiet(config)
-    _show(reports.status_facts(settings, now=real_clocks().wall()), as_json=as_json, line=layout.status_lines)
+    settings = context.obj.quiet(config, sys.stderr)
+    _show([_status(settings)], layout.status_lines, as_json=as_json)
 
 
 @app.command()
 def records(
     context: typer.Context,
     config: Config = None,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last so many.")] = None,
-    review: Annotated[bool, typer.Option("--review", help="Only those a person should look at.")] = False,
+    last: Annotated[int | None, typer.Option("--last", metavar="N", min=1, help="Only the last N.")] = None,
+    review: Annotated[bool, typer.Option("--review", help="Only those that a person should look at.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the rows that were registered, with all that is known of each."""
-    settings = context.obj.quiet(config)
-    facts = reports.records(settings, last=last, review=review)
-    for fact in facts:
-        _show(fact, as_json=as_json, line=layout.record_line)
+    settings = context.obj.quiet(config, sys.stderr)
+    _show(reports.records(settings, last=last, review=review), layout.record_line, as_json=as_json)
 
 
 @app.command()
-def explain(context: typer.Context, name: Name, config: Config = None, as_json: AsJson = False) -> None:
+def explain(context: typer.Context, name: Annotated[str, Name], config: Config = None, as_json: AsJson = False) -> None:
     """Tell the story of one photo: where it came from, what was done, what is owed and why."""
-    settings = context.obj.quiet(config)
-    facts = reports.story(settings, name, now=real_clocks().wall())
-    if facts is None:
-        typer.echo(f"The journal knows no photo {name!r}. See `records`, and the log for what never became a record.")
-        raise typer.Exit(SOME_FAILED)
-    _show(facts, as_json=as_json, line=layout.story_lines)
+    settings = context.obj.quiet(config, sys.stderr)
+    _show([_story(settings, name)], layout.story_lines, as_json=as_json)
 
 
 @app.command()
 def retry(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Only this photo; without it, all.")] = None,
+    name: Annotated[str | None, Name] = None,
     config: Config = None,
 ) -> None:
-    """Do parked and waiting acts again now; a running daemon notices within a second."""
-    settings = context.obj.quiet(config)
-    if not (settings.folders.data / "journal.sqlite3").exists():
-        typer.echo("There is no journal yet, so nothing waits.")
-        return
-    connection = Connection(settings.folders.data)
-    try:
-        number = Journal(connection).release(name)
-    finally:
-        connection.close()
-    typer.echo(f"{number} acts will be tried again.")
+    """Do what waits or was set aside again now, of one photo or of all; a running daemon notices within a second."""
+    settings = context.obj.quiet(config, sys.stderr)
+    called = None if name is None else _story(settings, name)["image"]
+    typer.echo(layout.retried(reports.release(settings, called)))
 
 
 @app.command()
@@ -208,27 +154,27 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Write missing rows again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare journal, register and photos. Exit 1 on any difference."""
-    settings = context.obj.quiet(config)
+    """Compare journal, register and photos. Exit 1 if anything differs, or still does after --repair."""
+    settings = context.obj.quiet(config, sys.stderr)
     differences = list(comparison.compare(settings))
-    for difference in differences:
-        _show(comparison.facts(difference), as_json=as_json, line=layout.difference_line)
-    if repair:
-        typer.echo(comparison.repair(settings, differences, real_clocks()), err=True)
-    elif not differences and not as_json:
+    _show(map(comparison.facts, differences), layout.difference_line, as_json=as_json)
+    if repair and differences:
+        comparison.repair(settings, differences, real_clocks())
+        left = list(comparison.compare(settings))
+        typer.echo(layout.repaired(len(differences), len(left)), err=True)
+        differences = left
+    if not as_json and not differences:
         typer.echo("Journal, register and photos agree.")
-    raise typer.Exit(SOME_FAILED if differences else 0)
+    _leave(failed=bool(differences))
 
 
 @app.command()
 def doctor(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """Look at settings, folders, rights, limits and engines. Exit 1 if something is wrong."""
-    settings = context.obj.quiet(config)
-    wrong = False
-    for finding in consultation.examine(settings):
-        wrong = wrong or finding.level == "error"
-        _show(reports.finding_facts(finding), as_json=as_json, line=layout.finding_line)
-    raise typer.Exit(SOME_FAILED if wrong else 0)
+    settings = context.obj.quiet(config, sys.stderr)
+    findings = map(reports.finding_facts, consultation.examine(settings, real_clocks()))
+    failed = _show(findings, layout.finding_line, as_json=as_json, fails=lambda facts: facts["level"] == "error")
+    _leave(failed=failed)
 
 
 @app.command()
@@ -237,29 +183,63 @@ def demo() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "watcher.demo"])  # noqa: S606 (fixed words, no shell)
 
 
-# Output
+def _daemon(session: Session, settings: Settings, **more: Any) -> Daemon:
+    return Daemon(
+        settings,
+        clocks=real_clocks(),
+        environment=session.environment,
+        again=session.settings,
+        adopted=lambda changed: session.listen(changed, sys.stderr),
+        terminal=sys.stdin is not None and sys.stdin.isatty(),
+        **more,
+    )
 
 
-def _json(facts: Mapping[str, Any]) -> None:
-    typer.echo(json.dumps(facts, ensure_ascii=True, separators=(",", ":")))
+def _status(settings: Settings) -> dict[str, Any]:
+    return reports.status_facts(settings, now=real_clocks().wall())
 
 
-def _show(facts: Mapping[str, Any], *, as_json: bool, line: Callable[[Mapping[str, Any]], str]) -> None:
-    if as_json:
-        _json(facts)
-    else:
-        typer.echo(line(facts))
+def _story(settings: Settings, name: str) -> dict[str, Any]:
+    facts = reports.story(settings, name, now=real_clocks().wall())
+    if facts is None:
+        typer.echo(layout.unknown(name), err=True)
+        raise typer.Exit(SOME_FAILED)
+    return facts
+
+
+def _show(
+    facts: Iterable[Facts],
+    line: Callable[[Facts], str],
+    *,
+    as_json: bool,
+    fails: Callable[[Facts], bool] = lambda _: False,
+) -> bool:
+    """Print each of *facts* as soon as it is known; return whether any of them *fails*."""
+    failed = False
+    for fact in facts:
+        typer.echo(json.dumps(fact, ensure_ascii=True, separators=(",", ":")) if as_json else line(fact))
+        failed = failed or fails(fact)
+    return failed
+
+
+def _leave(*, failed: bool) -> None:
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 def main() -> None:
     """Run a command; a known trouble ends in a sentence, a remedy and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a letter shows its number; it is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    session = Session(environment())
     try:
-        app()
+        app(obj=session)
     except WatcherError as error:
-        log.critical("daemon.failed", code=error.code, reason=error.reason, hint=error.hint)
-        if not structlog.is_configured() or sys.stderr.isatty():
+        if session.loud:
+            log.critical("daemon.failed", code=error.code, reason=error.reason, hint=error.hint)
+        else:
             typer.echo(str(error), err=True)
-        sys.exit(error.exit_code if isinstance(error, Fatal) else SOME_FAILED)
+        sys.exit(exit_code(error))
 
 
 if __name__ == "__main__":

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
-from watcher import bootstrap, places
+from watcher import places
+from watcher.clocks import Clocks
 from watcher.errors import ChildLost, Deferred, Fatal, SettingsInvalid, WatcherError
 from watcher.journal.listing import Listing
+from watcher.options import reader_options, sinks_of, skipped
 from watcher.places import Finding
 from watcher.reader import Desk
 from watcher.register import Register
 from watcher.settings import Settings
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield one finding after the other: folders, machine, register, journal, engines. Changes nothing."""
+def examine(settings: Settings, clocks: Clocks) -> Iterator[Finding]:
+    """Yield one finding after the other: folders, machine, register, journal, engines, sinks. Changes nothing."""
     yield from places.check(settings.folders)
     yield from places.check_machine()
     yield _register(settings)
     yield _journal(settings)
     yield from _engines(settings)
+    yield _sinks(settings, clocks)
 
 
 def _register(settings: Settings) -> Finding:
@@ -31,38 +35,42 @@ def _register(settings: Settings) -> Finding:
 
 
 def _journal(settings: Settings) -> Finding:
-    listing = Listing(settings.folders.data)
-    try:
-        counts = listing.counts()
-    except WatcherError as error:
-        return Finding("journal", "error", error.reason, error.hint)
-    finally:
-        listing.close()
+    with closing(Listing(settings.folders.data)) as listing:
+        try:
+            counts = listing.counts()
+        except WatcherError as error:
+            return Finding("journal", "error", error.reason, error.hint)
     if counts.parked:
-        return Finding("journal", "warning", f"Parked acts: {counts.parked}.", "See why with `status`, then `retry`.")
+        parked = ", ".join(f"{act} {number}" for act, number in counts.parked.items())
+        return Finding("journal", "warning", f"Acts were set aside: {parked}.", "See why with `explain`, then `retry`.")
     return Finding("journal", "ok", f"{counts.recorded} photos registered, {sum(counts.owed.values())} acts owed.")
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:
     """Ask each engine what it is; one without a key is no fault, but worth a word."""
     try:
-        options = bootstrap.reader_options(settings)
+        options = reader_options(settings)
     except SettingsInvalid as error:
         yield Finding("engines", "error", error.reason, error.hint)
         return
-    for name in settings.reading.engines:
-        if name not in options.engines:
-            yield Finding(name, "warning", f"{name} has no key and is skipped.", "Set OPENAI_API_KEY to use it.")
+    for name in skipped(settings):
+        yield Finding(name, "warning", f"{name} has no key and is skipped.", "Set OPENAI_API_KEY to use it.")
     if not options.engines:
         yield Finding("engines", "warning", "No engine reads: every row says NO_DETECTADA.", "See [reading] engines.")
-    desk = Desk(options)
-    try:
+    with closing(Desk(options)) as desk:
         for seat in desk.seats:
             try:
                 yield Finding(seat.name, "ok", seat.probe())
             except WatcherError as error:
                 yield Finding(seat.name, "error", error.reason, error.hint)
             except ChildLost as error:
-                yield Finding(seat.name, "error", f"Its process ended: {error}.", "Look into the log for child.lost.")
-    finally:
-        desk.close()
+                yield Finding(seat.name, "error", f"Its process ended: {error}", "The log says more (child.lost).")
+
+
+def _sinks(settings: Settings, clocks: Clocks) -> Finding:
+    """Look whether the sinks can be set up; nobody is told anything."""
+    try:
+        names = list(sinks_of(settings, clocks))
+    except SettingsInvalid as error:
+        return Finding("sinks", "error", error.reason, error.hint)
+    return Finding("sinks", "ok", f"Told of every row: {', '.join(names)}." if names else "Nobody is told of the rows.")

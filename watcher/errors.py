@@ -112,6 +112,13 @@ class JournalUnusable(Fatal):
     exit_code = 74
 
 
+class DiskUnusable(Fatal):
+    """At the start, a disk is full, read-only or failing: starting again helps once that is mended (exit 74)."""
+
+    code = "storage_unavailable"
+    exit_code = 74
+
+
 class RegisterForeign(Fatal):
     """The register that stands in the data folder is not ours (exit 74, at start only)."""
 

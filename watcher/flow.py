@@ -114,7 +114,7 @@ class Flow:
 
     def register(self, tasks: Sequence[Task]) -> list[Failure]:
         """Append the rows of *tasks*: all of them, or none."""
-        rows = [register.row(task.image, _reading(task), repeated=task.attempts > 1) for task in tasks]
+        rows = [_row(task, repeated=task.attempts > 1) for task in tasks]
         ids = self._stations.register.append(rows, highest_id=self._questions.highest_id(), owed=self._owed_rows)
         now = self._clocks.now()
         owes = self.notify_acts()
@@ -176,7 +176,7 @@ class Flow:
         return [Failure(task, _not_removed(task.image)) for task, behind in zip(tasks, left, strict=True) if behind]
 
     def _owed_rows(self) -> list[Row]:
-        return [register.row(task.image, _reading(task), repeated=True) for task in self._questions.owed(REGISTER)]
+        return [_row(task, repeated=True) for task in self._questions.owed(REGISTER)]
 
     def _taken(self, name: str) -> bool:
         return self._stations.quarantine.taken(name) if "/" in name else self._stations.intake.taken(name)
@@ -203,6 +203,11 @@ def _paths(arrival: Arrival) -> list[bytes]:
     """Return the paths of *arrival*, and those of all images that its sidecar may have gone with."""
     beside = arrival.sidecar
     return [arrival.image.path, *([] if beside is None else [beside.path, *image_names(beside.path)])]
+
+
+def _row(task: Task, *, repeated: bool) -> Row:
+    """Return the row of *task*; one that somebody removed keeps the id that it had."""
+    return register.row(task.image, _reading(task), repeated=repeated, number=task.record_id)
 
 
 def _reading(task: Task) -> Reading:

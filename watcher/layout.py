@@ -1,18 +1,63 @@
-"""How facts look to people: plain lines of text."""
+"""How facts look to people: plain lines of text, in which nothing from outside can move a cursor or break a line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 Facts = Mapping[str, Any]
+
+
+def plain(value: object) -> str:
+    """Return *value* as text in which line breaks and what cannot be printed are written as escapes."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def welcome(inbox: Path, data: Path) -> str:
+    """Return what `run` says to whoever started it in a terminal."""
+    return f"Drop photos into {plain(inbox)}/ and see them become rows in {plain(data)}/registros.csv."
+
+
+def outcome_line(facts: Facts) -> str:
+    """Return how `once` ended."""
+    if not facts["reachable"]:
+        return "The inbox cannot be looked at; see `status` and `doctor`."
+    left = (
+        (facts["waiting"], "still in the inbox"),
+        (facts["owed"], "acts owed"),
+        (facts["parked"], "acts parked"),
+        (facts["quarantined"], "set aside in the quarantine"),
+    )
+    return "; ".join(
+        (f"{facts['recorded']} photos registered", *(f"{number} {what}" for number, what in left if number))
+    )
+
+
+def retried(number: int) -> str:
+    """Return what `retry` did."""
+    return f"{number} acts will be tried again now." if number else "Nothing waits or is set aside."
+
+
+def unknown(name: str) -> str:
+    """Return what is said of a photo that nobody knows."""
+    return (
+        f"The journal knows no photo {plain(name)}. See `records`, and the quarantine and the log for what became none."
+    )
 
 
 def record_line(facts: Facts) -> str:
     """Return one line for one record."""
     confidence = "" if facts["confidence"] is None else f"{facts['confidence']:.2f}"
     doubt = f"  review{': ' + facts['code'] if facts['code'] else ''}" if facts["review"] else ""
-    return (
+    return plain(
         f"{facts['id']:>6}  {facts['fecha_hora']}  {facts['plate']:<13} {confidence:<5} {facts['engine']:<10}"
         f" {facts['image']}{doubt}"
     )
@@ -20,25 +65,34 @@ def record_line(facts: Facts) -> str:
 
 def difference_line(facts: Facts) -> str:
     """Return one line for one difference that `verify` found."""
-    return f"{facts['code']}: {facts['says']}"
+    return plain(f"{facts['code']}: {facts['says']}")
+
+
+def repaired(before: int, after: int) -> str:
+    """Return what `verify --repair` did about so many differences *before* it."""
+    left = "nothing differs any more" if not after else f"{after} differences are left for a person"
+    return f"{before - after} rows were written again; {left}."
 
 
 def reading_line(facts: Facts) -> str:
     """Return one line for one photo that was read."""
     if "error" in facts:
-        return f"{facts['file']}: {facts['error']}"
+        return plain(f"{facts['file']}: {facts['error']}")
     confidence = "" if facts["confidence"] is None else f" ({facts['confidence']:.2f})"
     others = [candidate["text"] for candidate in facts["candidates"] if candidate["text"] != facts["plate"]]
     doubt = f"  doubtful{', or ' + ', '.join(others) if others else ''}" if facts["review"] else ""
+    code = f"  {facts['code']}" if facts["code"] else ""
     engine = f" by {facts['engine']}" if facts["engine"] else ""
-    return f"{facts['file']}: {facts['plate'] or 'no plate'}{confidence}{engine} in {facts['seconds']:.2f} s{doubt}"
+    return plain(
+        f"{facts['file']}: {facts['plate'] or 'no plate'}{confidence}{engine} in {facts['seconds']:.2f} s{doubt}{code}"
+    )
 
 
 def status_lines(facts: Facts) -> str:
     """Return how things stand, a line each."""
     oldest = facts["oldest_waiting_seconds"]
     rows = [
-        ("daemon", f"running, process {facts['running']}" if facts["running"] is not None else "not running"),
+        ("daemon", "not running" if facts["running"] is None else _running(facts["running"])),
         ("inbox", facts["inbox"] + ("" if facts["reachable"] else "  CANNOT BE REACHED")),
         ("waiting", f"{facts['waiting']}" + ("" if oldest is None else f"  (oldest {oldest:.0f} s)")),
         *((key, _sum(facts[key])) for key in ("owed", "parked", "quarantined")),
@@ -46,7 +100,11 @@ def status_lines(facts: Facts) -> str:
         ("registered", str(facts["recorded"])),
         *((f"! {act}", reason) for act, reason in facts["held_up_by"].items()),
     ]
-    return "\n".join(f"{name:<12} {value}" for name, value in rows)
+    return "\n".join(plain(f"{name:<12} {value}") for name, value in rows)
+
+
+def _running(process: int) -> str:
+    return f"running, process {process}" if process else "running"
 
 
 def _sum(numbers: Mapping[str, int]) -> str:
@@ -58,16 +116,23 @@ def story_lines(facts: Facts) -> str:
     """Return the story of one photo, its acts below it."""
     lines = [f"{key:<14} {value}" for key, value in facts.items() if key not in {"acts", "reading"} and value]
     if facts["reading"]:
-        reading = {key: value for key, value in facts["reading"].items() if value not in (None, [], (), False)}
-        lines.append("reading        " + ", ".join(f"{key} {value}" for key, value in reading.items()))
+        lines.append(f"{'reading':<14} {_reading(facts['reading'])}")
     for act in facts["acts"]:
         wait = f", due in {act['due_in_seconds']:.0f} s" if act["due_in_seconds"] else ""
         reason = f": {act['reason']}" if act["reason"] else ""
         lines.append(f"  {act['act']:<18} {act['status']}, attempt {act['attempts']}{wait}{reason}")
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
+
+
+def _reading(facts: Facts) -> str:
+    """Return what is there of a reading, with its candidates as they were read."""
+    told = {key: value for key, value in facts.items() if value is not None and value is not False and value != ()}
+    others = [candidate["text"] for candidate in facts["candidates"]]
+    lists = {"candidates": ", ".join(others), "tried": ", ".join(facts["tried"])}
+    return "; ".join(f"{key} {lists.get(key, value)}" for key, value in told.items())
 
 
 def finding_line(facts: Facts) -> str:
     """Return one line for one finding of the doctor."""
-    remedy = f"  → {facts['remedy']}" if facts["remedy"] else ""
-    return f"{facts['level']:<8} {facts['what']:<18} {facts['says']}{remedy}"
+    remedy = f"  -> {facts['remedy']}" if facts["remedy"] else ""
+    return plain(f"{facts['level']:<8} {facts['what']:<18} {facts['says']}{remedy}")

@@ -196,7 +196,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The cells of one line of the register, without the id; *repeated* if an earlier attempt may have written it."""
+    """The cells of one line of the register; *repeated* if an earlier attempt may have written it.
+
+    A row that was there before, and was removed, brings its old *id*; a new one has none yet.
+    """
 
     fecha_hora: str
     matricula: str
@@ -205,6 +208,7 @@ class Row:
     observacion: str
     imagen: str
     repeated: bool = False
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

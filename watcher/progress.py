@@ -14,7 +14,10 @@ from watcher.errors import Deferred
 
 
 class Progress:
-    """Rows written of photos that were waiting; silent where standard error is no terminal."""
+    """Rows written of the photos that were *waiting*; silent where standard error is no terminal.
+
+    While it is shown, `sys.stderr` is a stand-in whose lines come above the bar.
+    """
 
     def __init__(self, waiting: int) -> None:
         self._bar = Bar(
@@ -24,6 +27,7 @@ class Progress:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
+            redirect_stdout=False,
             transient=True,
         )
         self._task = self._bar.add_task("photos", total=waiting)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from watcher import bootstrap
-from watcher.clocks import real_clocks
-from watcher.daemon import LOCK
-from watcher.errors import ChildLost, WatcherError
 from watcher.facts import record_facts
 from watcher.inbox.listing import Ignore, Survey, survey
 from watcher.intake import quarantine
+from watcher.journal import Journal
+from watcher.journal.connection import FILE, Connection
 from watcher.journal.listing import Counts, Listing, Story
-from watcher.model import Reading, Request
+from watcher.lock import holder
+from watcher.model import Reading
 from watcher.places import Finding
 from watcher.settings import Settings
 
@@ -41,7 +40,7 @@ def status_facts(settings: Settings, *, now: float) -> dict[str, Any]:
         listing.close()
     seen = _survey(folders.inbox, Ignore(settings.inbox.ignore))
     return {
-        "running": running(folders.data),
+        "running": holder(folders.data),
         "inbox": str(folders.inbox),
         "reachable": seen is not None,
         "waiting": seen.waiting if seen else 0,
@@ -49,26 +48,31 @@ def status_facts(settings: Settings, *, now: float) -> dict[str, Any]:
         "ignored": seen.ignored if seen else 0,
         "owed": counts.owed,
         "parked": counts.parked,
-        "quarantined": quarantine.count(folders.data / "quarantine"),
+        "quarantined": quarantine.count(folders.data / bootstrap.QUARANTINE),
         "recorded": counts.recorded,
         "held_up_by": _orphaned(counts, settings) | counts.suspended,
     }
 
 
-def running(data: Path) -> int | None:
-    """Return the process id of the daemon that works on *data*, none if there is none."""
-    try:
-        descriptor = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        text = os.pread(descriptor, 32, 0).strip()
-        return int(text) if text.isdigit() else 0
-    finally:
-        os.close(descriptor)
-    return None
+def outcome(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what changed between two statuses; it is *failed* if anything was left, has to wait or was set aside.
+
+    A repeat of the same bytes that was set aside is no failure.
+    """
+    told = {
+        "recorded": after["recorded"] - before["recorded"],
+        "waiting": after["waiting"],
+        "owed": sum(after["owed"].values()),
+        "parked": sum(after["parked"].values()),
+        "quarantined": max(0, _rejected(after) - _rejected(before)),
+        "reachable": after["reachable"],
+    }
+    left = ("waiting", "owed", "parked", "quarantined")
+    return told | {"failed": not told["reachable"] or any(told[key] for key in left)}
+
+
+def _rejected(status: Mapping[str, Any]) -> int:
+    return sum(number for reason, number in status["quarantined"].items() if reason != "duplicate")
 
 
 def records(settings: Settings, *, last: int | None, review: bool) -> Iterator[dict[str, Any]]:
@@ -85,20 +89,27 @@ def story(settings: Settings, name: str, *, now: float) -> dict[str, Any] | None
     """Return the story of the image called *name*, or that came from there; none if the journal knows none."""
     listing = Listing(settings.folders.data)
     try:
-        told = listing.story(name.removeprefix("uploads/").removeprefix("inbox/"))
+        told = listing.story(_called(settings, name))
     finally:
         listing.close()
     return None if told is None else story_facts(told, now=now)
 
 
-def readings(settings: Settings, images: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Yield what the engines read on each of *images*, in order; one that cannot be read at all has an `error`."""
-    reader = bootstrap.lone_reader(settings, real_clocks())
+def release(settings: Settings, name: str | None) -> int:
+    """Let parked and waiting acts of the image *name*, or of all, be tried again now; return how many.
+
+    Raises:
+        StorageUnavailable: The journal cannot be written by us.
+
+    """
+    data = settings.folders.data
+    if not (data / FILE).exists():
+        return 0
+    connection = Connection(data)
     try:
-        for path in images:
-            yield {"file": os.fspath(path)} | _answer(reader, path)
+        return Journal(connection).release(name)
     finally:
-        reader.close()
+        connection.close()
 
 
 def finding_facts(finding: Finding) -> dict[str, str]:
@@ -106,14 +117,14 @@ def finding_facts(finding: Finding) -> dict[str, str]:
     return asdict(finding)
 
 
-def _answer(reader: bootstrap.Reader, path: Path) -> dict[str, Any]:
-    nothing = reading_facts(Reading(None))
-    try:
-        return reading_facts(reader.read_file(os.fspath(path), Request()))
-    except WatcherError as error:
-        return nothing | {"code": error.code, "error": str(error)}
-    except ChildLost as error:
-        return nothing | {"code": "reader_crashed", "error": f"The reader's process ended: {error}."}
+def _called(settings: Settings, name: str) -> str:
+    """Return *name* as the journal knows it: a path, as somebody may have typed it, relative to its folder."""
+    folders = settings.folders
+    for folder in (folders.inbox, folders.uploads, folders.data / bootstrap.QUARANTINE):
+        inside = os.path.relpath(os.path.abspath(name), folder)
+        if "/" in name and not inside.startswith(".."):
+            return inside
+    return name.removeprefix("uploads/").removeprefix("inbox/")
 
 
 def story_facts(story: Story, *, now: float) -> dict[str, Any]:

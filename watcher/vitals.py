@@ -9,11 +9,12 @@ from watcher.clocks import Clocks
 from watcher.errors import Deferred
 from watcher.flow import KEEPER_ACTS, READ, REGISTER
 from watcher.service import Supervisor
+from watcher.worker import Worker
 
 log = structlog.get_logger()
 
 _STATUS_SECONDS = 10.0
-_CHANGED_SECONDS = 1.0
+_CHANGED_SECONDS = 0.5
 _LOOK_SECONDS = 30.0
 """A look that takes longer hangs on a dead share: that is the inbox's fault, not ours."""
 _STUCK_SECONDS = 180.0
@@ -22,34 +23,45 @@ _STUCK_SECONDS = 180.0
 class Vitals:
     """One beat after another, from the main thread only."""
 
-    def __init__(self, line: Line, service: Supervisor, clocks: Clocks) -> None:
+    def __init__(self, line: Line, supervisor: Supervisor, clocks: Clocks) -> None:
         self._line = line
-        self._service = service
+        self._keeper = line.workers[0]
+        self._supervisor = supervisor
         self._clocks = clocks
         self._ready = self._hanging = False
         self._status_at = self._changed_at = self._pinged_at = float("-inf")
         self._version: int | None = None
 
+    @property
+    def unreachable(self) -> bool:
+        """Whether the inbox does not answer, or cannot be listed."""
+        return self._hanging or not self._line.inbox.sentry.reachable
+
     def beat(self) -> None:
-        """Say that we are ready, well, or stuck; notice when a command has changed the journal."""
+        """Say that we are ready, well, or stuck; notice when a command has changed the journal.
+
+        Raises:
+            JournalUnusable: The journal cannot be read any more.
+
+        """
         now = self._clocks.monotonic()
-        if not self._ready and self._line.workers[0].rounds > 0:
+        self._notice_hanging(now)
+        if not self._ready and (self._keeper.rounds > 0 or self._hanging):
             self._ready = True
-            self._service.tell("READY=1")
+            self._supervisor.tell("READY=1")
             log.info("daemon.ready")
         self._notice_changes(now)
-        self._notice_hanging(now)
-        ping = self._service.watchdog_seconds
+        ping = self._supervisor.watchdog_seconds
         if ping is not None and now - self._pinged_at >= ping / 4 and not self._stuck(now):
             self._pinged_at = now
-            self._service.tell("WATCHDOG=1")
-        if self._service.present and now - self._status_at >= _STATUS_SECONDS:
+            self._supervisor.tell("WATCHDOG=1")
+        if self._supervisor.present and now - self._status_at >= _STATUS_SECONDS:
             self._status_at = now
-            self._service.tell(f"STATUS={self.sentence()}")
+            self._supervisor.tell(f"STATUS={self.sentence()}")
 
     def sentence(self) -> str:
         """Return how we are in one sentence, for `systemctl status`."""
-        if self._hanging or not self._line.inbox.sentry.reachable:
+        if self.unreachable:
             return f"The inbox {self._line.inbox.sentry.root} cannot be reached."
         try:
             recorded, owed = self._line.questions.totals()
@@ -69,6 +81,7 @@ class Vitals:
             return False
 
     def _notice_changes(self, now: float) -> None:
+        """Wake the lanes when another process has written to the journal."""
         if now - self._changed_at < _CHANGED_SECONDS:
             return
         self._changed_at = now
@@ -82,17 +95,26 @@ class Vitals:
 
     def _notice_hanging(self, now: float) -> None:
         """Say once that a look hangs, and once that it came back."""
-        keeper = self._line.workers[0]
-        hanging = keeper.looking and keeper.busy_since is not None and now - keeper.busy_since > _LOOK_SECONDS
+        keeper = self._keeper
+        hanging = keeper.looking and _busy(keeper, now) > _LOOK_SECONDS
+        folder = str(self._line.inbox.sentry.root)
         if hanging and not self._hanging:
-            log.error("inbox.unreachable", folder=str(self._line.inbox.sentry.root), reason="does not answer")
-        elif self._hanging and not hanging:
-            log.info("inbox.reachable", folder=str(self._line.inbox.sentry.root))
+            log.error("inbox.unreachable", folder=folder, reason="does not answer")
+        elif self._hanging and not hanging and self._line.inbox.sentry.reachable:
+            log.info("inbox.reachable", folder=folder)
         self._hanging = hanging
 
     def _stuck(self, now: float) -> bool:
-        """Return whether a lane has made no progress for so long that only a new start can help."""
-        return any(
-            worker.busy_since is not None and now - worker.busy_since > _STUCK_SECONDS and not worker.looking
-            for worker in self._line.workers
-        )
+        """Return whether a lane has made no progress for so long that only a new start can help.
+
+        A look at the inbox that hangs is not our fault, and a slow engine has the time that it was given.
+        """
+        longest = max(_STUCK_SECONDS, self._line.slowest)
+        waiting = self._keeper if self._keeper.looking else None
+        return any(_busy(worker, now) > longest for worker in self._line.workers if worker is not waiting)
+
+
+def _busy(worker: Worker, now: float) -> float:
+    """Return for how many seconds *worker* has been at what it does."""
+    since = worker.busy_since
+    return 0.0 if since is None else now - since

@@ -10,14 +10,12 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         # the process
         "daemon.started": "The process begins: folders and process id.",
         "daemon.ready": "The inbox is watched and the first look at it is done.",
-        "daemon.signalled": "A signal came; it is said what follows from it.",
         "daemon.reloaded": "The configuration was read again and holds from now on.",
         "daemon.reload_refused": "The configuration was read again and is wrong; the old one still holds.",
-        "daemon.stopping": "No more photos are taken in; each lane finishes what it is at.",
-        "daemon.stopped": "The process ends.",
+        "daemon.stopping": "No more photos are taken in, by which signal if by one; each lane finishes what it is at.",
+        "daemon.stopped": "The process ends; threads that hang are left behind and named.",
         "daemon.failed": "The process cannot go on and ends; reason and remedy are said.",
         "settings.warned": "A setting is allowed but probably not what was meant, or needs a restart.",
-        "line.broken": "The acts of many different images failed in a row; the process ends.",
         # the inbox
         "inbox.watching": "File events are heard.",
         "inbox.polling": "No file events can be had there; the folder is looked at regularly.",
@@ -56,14 +54,11 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "register.mended": "A half-written line of ours at the end was cut off.",
         "register.ended": "The last line of another program lacked its end; it was ended, not cut.",
         "register.rewritten": "Another program wrote the file; the number of rows that are missing is said.",
-        "register.suspended": "The file is not ours at the moment; its lane waits and the others go on.",
+        "register.repaired": "Rows that another program removed are owed again.",
         # telling others
         "notify.delivered": "A receiver took a record.",
-        "notify.refused": "A receiver will never take this record; the delivery is parked.",
         # what moves the line
         "journal.opened": "The journal is open.",
-        "journal.migrated": "The journal was brought to the schema of this version.",
-        "journal.swept": "Temporaries that the journal does not know were removed.",
         "worker.crashed": "An act met an error that nobody foresaw; it is tried again.",
         "worker.deferred": "An act cannot be done now; it is tried again after a pause.",
         "worker.parked": "An act is set aside for a person; `retry` takes it up again.",

@@ -50,10 +50,17 @@ class _State:
 
 
 class Register:
-    """The register in *folder*, for one thread; *patience* is how many seconds it waits for the lock."""
+    """The register in *folder*, for one thread; *patience* is how many seconds it waits for the lock.
+
+    Attributes:
+        path: Of the file.
+        rewritten: How many times another program was seen to have rewritten it.
+
+    """
 
     def __init__(self, folder: Path, *, patience: float = 5.0, wait: Wait = time.sleep) -> None:
         self.path = folder / csv_file.NAME
+        self.rewritten = 0
         self._folder = folder
         self._patience = patience
         self._wait = wait
@@ -76,7 +83,8 @@ class Register:
     def append(self, rows: Sequence[Row], *, highest_id: int, owed: Callable[[], Iterable[Row]]) -> list[int]:
         """Append all of *rows*, or none, and return the id of each; it is durable when this returns.
 
-        A row that is *repeated* and stands there already is not written again, and keeps its id.
+        A row that is *repeated* and stands there already is not written again, and keeps its id. One that had an id
+        before gets it again, unless another row has it by now.
 
         Args:
             rows: At most one for each image.
@@ -99,7 +107,8 @@ class Register:
             end, opening = csv_file.mend(folder, file, shape, owed)
             before = self._survey(file, end)
             found = csv_file.find(file, {item.imagen for item in rows if item.repeated}, end)
-            ids, lines = _numbered(rows, found, max(highest_id, before.highest), shape.ending)
+            taken = _in_use(file, end, {item.id for item in rows if item.id is not None})
+            ids, lines = _numbered(rows, found, taken, max(highest_id, before.highest), shape.ending)
             csv_file.put(file, opening + b"".join(lines))
             self._left = _after(file, before, len(opening) + sum(map(len, lines)), len(lines), ids)
         return ids
@@ -156,6 +165,7 @@ class Register:
             return _state(file, end, max(left.highest, highest), left.rows + rows)
         highest, rows = _count(file, 0, end)
         if not continued or rows < left.rows:
+            self.rewritten += 1
             log.warning(
                 "register.rewritten",
                 rows_before=left.rows,
@@ -201,8 +211,14 @@ def _count(file: int, start: int, end: int) -> tuple[int, int]:
     return highest, rows
 
 
+def _in_use(file: int, end: int, wanted: set[int]) -> set[int]:
+    """Return those of the ids *wanted* that a row before *end* has; nothing is read if none is."""
+    blocks = csv_file.blocks(file, 0, end) if wanted else ()
+    return {number for block in blocks for number in wanted & set(map(int, _IDS.findall(b"\n" + block)))}
+
+
 def _numbered(
-    rows: Sequence[Row], found: Mapping[str, int | None], highest: int, ending: bytes
+    rows: Sequence[Row], found: Mapping[str, int | None], taken: set[int], highest: int, ending: bytes
 ) -> tuple[list[int], list[bytes]]:
     """Return the id of each row, and the lines of those that were not found.
 
@@ -212,6 +228,8 @@ def _numbered(
     lines: list[bytes] = []
     for item in rows:
         number = found.get(item.imagen)
+        if number is None and item.id not in taken:
+            number = item.id
         if number is None:
             number = highest = highest + 1
         if item.imagen not in found:

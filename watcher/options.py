@@ -1,0 +1,83 @@
+"""What each part of the line is handed, out of the settings."""
+
+from __future__ import annotations
+
+from watcher import engines, sinks
+from watcher.arrivals import Patience
+from watcher.clocks import Clocks
+from watcher.errors import SettingsInvalid
+from watcher.reader import ReaderOptions
+from watcher.settings import Settings
+from watcher.sinks import Sink
+
+_MEGABYTE, _MEGAPIXEL, _HOUR = 1024 * 1024, 1_000_000, 3600.0
+
+
+def largest_of(settings: Settings) -> int:
+    """Return how many bytes a photo may have."""
+    return int(settings.inbox.max_megabytes * _MEGABYTE)
+
+
+def window_of(settings: Settings) -> float:
+    """Return for how many seconds the same bytes are a repeat."""
+    return settings.inbox.duplicate_window_hours * _HOUR
+
+
+def patience_of(settings: Settings) -> Patience:
+    """Return how long files must be quiet, as the operator set it."""
+    inbox = settings.inbox
+    return Patience(
+        settle=inbox.settle_seconds,
+        incomplete=inbox.incomplete_after_seconds,
+        sidecar=inbox.sidecar_wait_seconds,
+        largest=largest_of(settings),
+    )
+
+
+def skipped(settings: Settings) -> tuple[str, ...]:
+    """Return the engines that are configured but cannot be asked, having no key."""
+    keyed = settings.engines.secrets()
+    return tuple(name for name in settings.reading.engines if name == "openai" and name not in keyed)
+
+
+def reader_options(settings: Settings) -> ReaderOptions:
+    """Return what readers are built of, without the engines that are skipped.
+
+    Raises:
+        SettingsInvalid: There is no engine of that name.
+
+    """
+    left_out, known = skipped(settings), engines.names()
+    names = tuple(name for name in settings.reading.engines if name not in left_out)
+    for name in names:
+        if name not in known:
+            raise SettingsInvalid(
+                f"There is no engine {name!r}.", hint=f"Set [reading] engines to some of: {', '.join(known)}."
+            )
+    return ReaderOptions(
+        engines=names,
+        networked=frozenset(filter(engines.networked, names)),
+        options={name: settings.engines.options(name) for name in names},
+        secrets={name: secret for name, secret in settings.engines.secrets().items() if name in names},
+        deadline_seconds=settings.reading.deadline_seconds,
+        max_pixels=int(settings.inbox.max_megapixels * _MEGAPIXEL),
+    )
+
+
+def sinks_of(settings: Settings, clocks: Clocks) -> dict[str, Sink]:
+    """Return the configured sinks by name.
+
+    Raises:
+        SettingsInvalid: One is of an unknown kind, or does not take its options.
+
+    """
+    return {
+        sink.name: sinks.load(
+            sink.kind,
+            name=sink.name,
+            options=sink.model_dump(exclude={"name", "kind", "secret"})
+            | {"secret": sink.secret.get_secret_value() if sink.secret else None},
+            now=clocks.now,
+        )
+        for sink in settings.sinks
+    }

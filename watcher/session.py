@@ -1,0 +1,53 @@
+"""What every command starts from: its settings, read when it asks for them, and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from watcher import logs
+from watcher.settings import Settings, load
+
+
+class Session:
+    """One run of a command. *config* may be given before the command or after it, where it wins.
+
+    Attributes:
+        environment: The variables of the process.
+        config: The file that the command line named so far.
+        loud: The log is what people watch, so that it is where an error is told as well.
+
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.config: Path | None = None
+        self.loud = False
+
+    def settings(self, config: Path | None = None) -> Settings:
+        """Read the settings.
+
+        Raises:
+            SettingsInvalid: They cannot be used.
+
+        """
+        self.config = config or self.config
+        return load(config=self.config, environment=self.environment)
+
+    def listen(self, settings: Settings, stream: TextIO, *, level: str = "") -> None:
+        """Let *stream* have the log of a command that works, at the level of the settings if none is given."""
+        self.loud = not level
+        logs.configure(
+            format=settings.logs.format,
+            level=level or settings.logs.level,
+            plates=settings.logs.plates,
+            stream=stream,
+            environment=self.environment,
+        )
+
+    def quiet(self, config: Path | None, stream: TextIO) -> Settings:
+        """Read the settings for a command that answers on standard output and logs only trouble to *stream*."""
+        settings = self.settings(config)
+        self.listen(settings, stream, level="warning")
+        return settings
