@@ -9,8 +9,10 @@ import resource
 import signal
 import struct
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -20,7 +22,9 @@ _NUMBERS = {
     "x86_64": {
         "write": 1,
         "lseek": 8,
+        "pread64": 17,
         "pwrite64": 18,
+        "fcntl": 72,
         "flock": 73,
         "fsync": 74,
         "fdatasync": 75,
@@ -34,7 +38,9 @@ _NUMBERS = {
     "aarch64": {
         "write": 64,
         "lseek": 62,
+        "pread64": 67,
         "pwrite64": 68,
+        "fcntl": 25,
         "flock": 32,
         "fsync": 82,
         "fdatasync": 83,
@@ -116,11 +122,8 @@ def meddling(moment: object, meddle: Callable[[], object], act: Callable[[], Ans
             if calls == call:
                 meddle()
 
-    sys.setprofile(watch)
-    try:
+    with _watching(watch):
         return act()
-    finally:
-        sys.setprofile(None)
 
 
 def counted(function: object, act: Callable[[], object]) -> int:
@@ -131,12 +134,27 @@ def counted(function: object, act: Callable[[], object]) -> int:
         nonlocal calls
         calls += event == "c_call" and called is function
 
-    sys.setprofile(watch)
-    try:
+    with _watching(watch):
         act()
+    return calls
+
+
+@contextmanager
+def _watching(watch: Callable[[FrameType, str, object], None]) -> Iterator[None]:
+    """Let *watch* see what this thread, and those that it starts, call and return from, one at a time."""
+    turn = threading.Lock()
+
+    def in_turn(frame: FrameType, event: str, function: object) -> None:
+        with turn:
+            watch(frame, event, function)
+
+    sys.setprofile(in_turn)
+    threading.setprofile(in_turn)
+    try:
+        yield
     finally:
         sys.setprofile(None)
-    return calls
+        threading.setprofile(None)
 
 
 def _doomed(act: Callable[[], object], at: int, room: int | None) -> int:
@@ -152,11 +170,9 @@ def _doomed(act: Callable[[], object], at: int, room: int | None) -> int:
         elif count == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.setprofile(watch)
     try:
-        act()
+        with _watching(watch):
+            act()
     except BaseException:  # noqa: BLE001 (whatever it is, the child must end here and not go on as a second pytest)
         return 1
-    finally:
-        sys.setprofile(None)
     return 0

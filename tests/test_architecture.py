@@ -85,8 +85,9 @@ EFFECTS = (
     Effect("talks to SQLite", words("sqlite3"), {"journal/": "the journal"}),
     Effect(
         "starts, limits or kills processes",
-        words("""subprocess multiprocessing concurrent.futures resource pty os.fork os.forkpty os.system os.popen
-            os.kill os.killpg os.execv os.execve os.execvp os.posix_spawn os.spawnv os.pidfd_open"""),
+        words("""subprocess multiprocessing concurrent.futures.ProcessPoolExecutor resource pty os.fork os.forkpty
+            os.system os.popen os.kill os.killpg os.execv os.execve os.execvp os.posix_spawn os.spawnv
+            os.pidfd_open"""),
         {
             "child/": "child processes",
             "cli.py": "becomes the program that a command is another name for",
@@ -105,7 +106,7 @@ EFFECTS = (
     ),
     Effect(
         "uses threads, signals, locks or selectors",
-        words("threading _thread signal fcntl select selectors queue"),
+        words("threading _thread concurrent.futures.ThreadPoolExecutor signal fcntl select selectors queue"),
         {
             "daemon.py": "the life of the process: its threads and what ends them",
             "signals.py": "hears the signals in a thread of its own",
@@ -115,6 +116,7 @@ EFFECTS = (
             "inbox/": "the observer's event, and the lease test",
             "child/": "waits for pipes, kills its children, is told to end",
             "register/": "the lock beside the register",
+            "durable/": "waits for the disk on several files at once",
             "journal/": "one connection, used by all lanes",
             "breaker.py": "its count, shared by the readers",
             "reports.py": "bounds a look at the inbox that may hang",

@@ -8,9 +8,11 @@ import os
 import resource
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -331,16 +333,44 @@ def test_files_are_synced_and_failure_is_told(tmp_path: Path, folder: int) -> No
 
 
 def test_the_head_start_may_be_refused(tmp_path: Path, folder: int) -> None:
-    """Where writing cannot be begun early, syncing still does all of it."""
-    (tmp_path / "a").write_bytes(PHOTO)
+    """Where writing cannot be begun early, copying is the same, and syncing does all of it."""
+    (tmp_path / "source").write_bytes(PHOTO)
 
-    refused("sync_file_range", errno.ENOSYS, lambda: durable.sync_files(folder, ["a"]))
+    digest, _ = refused("sync_file_range", errno.ENOSYS, lambda: copied(tmp_path / "source", folder))
+
+    assert hashlib.sha256(PHOTO).hexdigest() == digest
 
 
-def test_a_missing_file_cannot_be_synced(folder: int) -> None:
-    """Who syncs a file that a power cut took must hear of it."""
-    with pytest.raises(FileNotFoundError):
-        durable.sync_files(folder, ["a"])
+@pytest.mark.parametrize("missing", [[0], [20], [0, 20], range(21)])
+def test_a_missing_file_cannot_be_synced(tmp_path: Path, folder: int, missing: Sequence[int]) -> None:
+    """Who syncs files of which a power cut took some must hear of it, wherever they stand among the others."""
+    for number in set(range(21)) - set(missing):
+        (tmp_path / str(number)).write_bytes(PHOTO)
+
+    with pytest.raises(FileNotFoundError) as caught:
+        durable.sync_files(folder, [str(number) for number in range(21)])
+
+    assert str(missing[0]) == caught.value.filename
+
+
+def test_every_file_is_synced_once(tmp_path: Path, folder: int) -> None:
+    """Syncing many at once leaves none out and does none twice."""
+    photos = [f"photo{number:02}" for number in range(40)]
+    for name in photos:
+        (tmp_path / name).write_bytes(PHOTO)
+    synced: list[str] = []
+
+    def watch(frame: FrameType, event: str, function: object) -> None:
+        if event == "c_call" and function is os.fsync:
+            synced.append(frame.f_locals["name"])
+
+    threading.setprofile(watch)
+    try:
+        durable.sync_files(folder, photos)
+    finally:
+        threading.setprofile(None)
+
+    assert photos == sorted(synced)
 
 
 # Names
