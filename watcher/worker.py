@@ -20,8 +20,6 @@ from watcher.lanes import Feeder, Lane, Stall
 from watcher.model import Arrival, Task
 from watcher.verdicts import Failure, Verdict, judge
 
-__all__ = ["Feeder", "Lane", "Worker"]
-
 log = structlog.get_logger()
 
 _IDLE_SECONDS = 10.0
@@ -58,10 +56,7 @@ class Worker:
         """
         while not self.stopping:
             self.lane.bell.clear()
-            self.busy_since = self._clocks.monotonic()
             pause = self.round()
-            self.rounds += 1
-            self.busy_since = None
             if pause > 0 and not self.stopping:
                 self.lane.bell.wait(pause)
         # What the journal does not hear now is found at the next start: those claims outlive the process.
@@ -74,23 +69,24 @@ class Worker:
         self.lane.bell.set()
 
     def round(self) -> float:
-        """Take in what has arrived and do one batch of each act that is due.
-
-        Return the seconds until the next turn is needed, if the bell is not rung before.
+        """Do one turn and return the seconds until the next is needed, if the bell is not rung before.
 
         Raises:
             Fatal: The process must end.
 
         """
-        now = self._clocks.monotonic()
-        if now < self._stall.until:
-            return self._stall.until - now
+        now = self.busy_since = self._clocks.monotonic()
         try:
+            if now < self._stall.until:
+                return self._stall.until - now
             self._tell()
             fed = self._feed()
             pause = 0.0 if self._work() else min(fed, self._until_due())
         except Deferred as error:
             return self._stalled(self._stall, error)
+        finally:
+            self.busy_since = None
+            self.rounds += 1
         self._stall.times = 0
         return pause
 
@@ -154,7 +150,7 @@ class Worker:
             if tasks:
                 worked = True
                 self._judge(tasks, self._perform(tasks))
-                self.busy_since = self.busy_since and self._clocks.monotonic()
+                self.busy_since = self._clocks.monotonic()
         return worked
 
     def _claim(self, act: str) -> list[Task]:
@@ -192,32 +188,36 @@ class Worker:
         if len(failures) < len(tasks):
             self._crashed.clear()
             self._ring()
+        last: Exception | None = None
         for failure in failures:
             if self.stopping and isinstance(failure.error, ChildLost):
                 # A child that was cut short at the end says nothing about its image.
                 self._untold.append(partial(self._journal.give_back, [failure.task]))
             else:
-                self._pass(judge(failure), failure.error)
+                self._pass(judge(failure), failure.error, again=failure.error is last)
+                last = failure.error
         if len(self._crashed) >= _BRAKE:
             self._let_go(list(self._crashed.values()))
             raise _broken(len(self._crashed), self.lane.name)
         self._tell()
 
-    def _pass(self, verdict: Verdict, error: Exception) -> None:
-        """Log a *verdict* and note what the journal is to be told."""
-        task = verdict.task
-        about = {"image": task.image.name, "act": task.act, "attempt": task.attempts}
+    def _pass(self, verdict: Verdict, error: Exception, *, again: bool) -> None:
+        """Log a *verdict*, in full unless the same error of a batch comes *again*, and note it for the journal."""
+        task, reason = verdict.task, f"{verdict.code}: {verdict.reason}"
+        about = {"image": task.image.name, "act": task.act, "attempt": task.attempts, "code": verdict.code}
         if verdict.kind == "parked":
-            log.error("worker.parked", **about, code=verdict.code, reason=verdict.reason)
-            self._untold.append(partial(self._journal.park, task, reason=f"{verdict.code}: {verdict.reason}"))
+            log.error("worker.parked", **about, reason=verdict.reason)
+            self._untold.append(partial(self._journal.park, task, reason=reason))
             return
-        if verdict.kind == "crashed":
+        if again:
+            log.debug("worker.deferred", **about, seconds=verdict.seconds)
+        elif verdict.kind == "crashed":
             log.error("worker.crashed", **about, seconds=verdict.seconds, exc_info=error)
-            if task.alone:
-                self._crashed[task.image.name] = task
         else:
-            log.warning("worker.deferred", **about, code=verdict.code, reason=verdict.reason, seconds=verdict.seconds)
-        self._defer(task, verdict.seconds, f"{verdict.code}: {verdict.reason}", explained=verdict.kind == "deferred")
+            log.warning("worker.deferred", **about, reason=verdict.reason, seconds=verdict.seconds)
+        if verdict.kind == "crashed" and task.alone:
+            self._crashed[task.image.name] = task
+        self._defer(task, verdict.seconds, reason, explained=verdict.kind == "deferred")
 
     def _let_go(self, tasks: Sequence[Task]) -> None:
         """Owe *tasks* again at once without holding this attempt against them.
