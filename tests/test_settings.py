@@ -121,7 +121,7 @@ class TestDefaults:
         (sink,) = loaded(tmp_path, "[[sinks]]\n" + re.sub("^# ?", "", example, flags=re.MULTILINE)).sinks
 
         assert "gate" == sink.name
-        defaults = SinkSettings(name=sink.name, url=sink.url, secret=sink.secret)
+        defaults = SinkSettings(name=sink.name, url=sink.url, secret=sink.secret, ca_file=sink.ca_file)
         assert defaults == sink
 
     def test_the_price_stands_beside_the_setting(self) -> None:
@@ -614,6 +614,31 @@ class TestFolders:
         folders = loaded(tmp_path, "[folders]\ninbox = 'in'\ndata = '/srv/data'\n").folders
 
         assert (tmp_path / "in", Path("/srv/data")) == (folders.inbox, folders.data)
+
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            (
+                "timeout_seconds = 10.5",
+                "timeout_seconds must be less than or equal to 10; correct it, or leave it out for the default, 10.",
+            ),
+            (
+                "ca_file = 'gate.pem'",
+                "ca_file must be a path that begins with a slash; correct it, or leave it out for the default.",
+            ),
+        ],
+    )
+    def test_bounds_of_a_sink(self, tmp_path: Path, line: str, expected: str) -> None:
+        """No delivery may outlast an orderly stop, and certificates are found from every folder."""
+        assert [f"[[sinks]] {expected}".replace(" must", " (number 1) must")] == refused(
+            tmp_path, f"[[sinks]]\n{SINK}{line}\n"
+        )
+
+    def test_certificates_of_a_sink(self, tmp_path: Path) -> None:
+        """A receiver of one's own may have certificates of one's own."""
+        (sink,) = loaded(tmp_path, f"[[sinks]]\n{SINK}ca_file = '/etc/gate.pem'\n").sinks
+
+        assert Path("/etc/gate.pem") == sink.ca_file
 
     @pytest.mark.parametrize(
         ("inbox", "uploads", "data", "expected"),

@@ -75,6 +75,13 @@ def absolute(path: Path) -> Path:
     return path.absolute()
 
 
+def whole(path: Path) -> Path:
+    """Refuse a path that is not absolute: it would lead elsewhere from every folder."""
+    if not path.is_absolute() or "\0" in str(path):
+        raise ValueError("must be a path that begins with a slash")
+    return path
+
+
 def shaped(pattern: str, words: str) -> AfterValidator:
     """Return a check that a text matches *pattern* from end to end; *words* tell what it must be."""
 
@@ -90,6 +97,7 @@ Listed = Annotated[tuple[Item, ...], BeforeValidator(listed), AfterValidator(dis
 Some = Annotated[Listed[Item], AfterValidator(filled)]
 Seconds = Annotated[float, BeforeValidator(number), Field(ge=0, le=31 * 86_400, allow_inf_nan=False)]
 Deadline = Annotated[float, BeforeValidator(number), Field(gt=0, le=3_600, allow_inf_nan=False)]
+Brief = Annotated[float, BeforeValidator(number), Field(gt=0, le=10, allow_inf_nan=False)]
 Long = Annotated[float, BeforeValidator(number), Field(ge=0, le=36_525, allow_inf_nan=False)]
 Size = Annotated[float, BeforeValidator(number), Field(gt=0, le=2**40, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(number), Field(ge=0, le=1, allow_inf_nan=False)]
@@ -97,6 +105,7 @@ Threads = Annotated[int, BeforeValidator(number), Field(ge=1, le=64)]
 Side = Annotated[int, BeforeValidator(number), Field(ge=64, le=16_384)]
 Mode = Annotated[int, BeforeValidator(number), Field(ge=3, le=13)]
 Folder = Annotated[Path, AfterValidator(absolute)]
+File = Annotated[Path, AfterValidator(whole)]
 Secret = Annotated[SecretStr | None, BeforeValidator(secret)]
 Options = Annotated[dict[str, Any], AfterValidator(discreet)]
 Word = Annotated[str, shaped(r"\S+", "one word")]

@@ -12,9 +12,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from watcher.model import TimeSource
 from watcher.settings.kinds import (
     Address,
+    Brief,
     Country,
     Deadline,
     EngineName,
+    File,
     Folder,
     Listed,
     Long,
@@ -155,13 +157,7 @@ class PlateSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class QuarantineSettings(BaseModel, frozen=True, extra="forbid"):
-    """`[quarantine]`: how much of it is kept; the oldest goes first.
-
-    Attributes:
-        days: How long a file stays.
-        megabytes: How much room all of them may take; one is 2**20 bytes.
-
-    """
+    """`[quarantine]`: how many *days* its files stay, and how many *megabytes* of them (2**20 bytes); old ones go."""
 
     days: Long = 30
     megabytes: Size = 1024
@@ -196,8 +192,9 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
         kind: The module that tells it.
         url: Where it listens.
         secret: What deliveries are signed with; none: they are not signed.
-        timeout_seconds: How long one delivery may take.
+        timeout_seconds: How long one delivery may take; an orderly stop waits for it.
         allow_private: Whether the address may lead into the local network or to this machine, and do without TLS.
+        ca_file: Certificates to trust instead of the system's, as PEM.
 
     """
 
@@ -205,8 +202,9 @@ class SinkSettings(BaseModel, frozen=True, extra="forbid"):
     kind: EngineName = "webhook"
     url: Address
     secret: Secret = None
-    timeout_seconds: Deadline = 10
+    timeout_seconds: Brief = 10
     allow_private: bool = False
+    ca_file: File | None = None
 
 
 def _named(sinks: tuple[SinkSettings, ...]) -> tuple[SinkSettings, ...]:
