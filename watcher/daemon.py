@@ -24,7 +24,7 @@ from watcher.worker import Worker
 log = structlog.get_logger()
 
 _BEAT = 0.5
-_BEAT_ONCE = 0.05
+_QUICK_BEAT = 0.05
 _QUIET_BEATS = 3
 _CUT_SHORT_AFTER = 8.0
 _LEAVE_AFTER = 12.0
@@ -108,7 +108,7 @@ class Daemon:
         vitals = Vitals(line, self._supervisor, self._clocks)
         quiet = 0
         while not self._leaving.is_set():
-            self._wake.wait(_BEAT_ONCE if self._until_idle else _BEAT)
+            self._wake.wait(_QUICK_BEAT if self._until_idle or not vitals.ready else _BEAT)
             self._wake.clear()
             if self._reload.is_set():
                 self._reload.clear()

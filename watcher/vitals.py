@@ -21,14 +21,14 @@ _STUCK_SECONDS = 180.0
 
 
 class Vitals:
-    """One beat after another, from the main thread only."""
+    """One beat after another, from the main thread only; *ready* once it has said so."""
 
     def __init__(self, line: Line, supervisor: Supervisor, clocks: Clocks) -> None:
         self._line = line
         self._keeper = line.workers[0]
         self._supervisor = supervisor
         self._clocks = clocks
-        self._ready = self._hanging = False
+        self.ready = self._hanging = False
         self._status_at = self._changed_at = self._pinged_at = float("-inf")
         self._version: int | None = None
 
@@ -46,8 +46,8 @@ class Vitals:
         """
         now = self._clocks.monotonic()
         self._notice_hanging(now)
-        if not self._ready and (self._keeper.rounds > 0 or self._hanging):
-            self._ready = True
+        if not self.ready and (self._keeper.rounds > 0 or self._hanging):
+            self.ready = True
             self._supervisor.tell("READY=1")
             log.info("daemon.ready")
         self._notice_changes(now)
@@ -72,7 +72,7 @@ class Vitals:
     def idle(self) -> bool:
         """Return whether nothing is whole and waiting, and nothing is due."""
         line = self._line
-        if not self._ready or not line.inbox.idle() or any(worker.busy_since is not None for worker in line.workers):
+        if not self.ready or not line.inbox.idle() or any(worker.busy_since is not None for worker in line.workers):
             return False
         acts = (*KEEPER_ACTS, READ, REGISTER, *line.flow.notify_acts())
         try:
