@@ -1,0 +1,112 @@
+"""Every benchmark still runs: each once, in a tiny form. What they measure is not judged here."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.bench import accuracy, answers, burst, latency, measuring, million, rest, start
+from tests.bench.measuring import Figure, Section
+from tests.makers import jpeg
+from watcher import images
+
+
+def has_figures(section: Section) -> bool:
+    """Whether everything in *section* was measured and is said in words."""
+    return bool(section.title) and all(
+        re.match(r"\d", figure.value) and "nan" not in figure.value for figure in section.figures
+    )
+
+
+def test_a_photo_is_whole_and_has_its_size_and_no_twin(tmp_path: Path) -> None:
+    """What the benchmarks feed the line is taken for real photos, of the size that was asked for."""
+    for size in (2_000, 240_000):
+        path = tmp_path / str(size)
+        path.write_bytes(measuring.photo(1, size))
+        with path.open("rb") as file:
+            assert ("whole", "jpg") == images.ending(file.fileno(), size)
+        assert abs(path.stat().st_size - size) <= 4
+
+    assert measuring.photo(1, 2_000) != measuring.photo(2, 2_000)
+
+
+def test_rows_are_counted_as_they_come(tmp_path: Path) -> None:
+    """The header is no row, and a register that is not there has none."""
+    rows = measuring.Rows(tmp_path / "rows")
+
+    assert 0 == rows.count()
+    (tmp_path / "rows").write_text("id,imagen\n1,a\n")
+    assert (1, 1) == (rows.count(), rows.count())
+    with (tmp_path / "rows").open("a") as file:
+        file.write("2,b\n3,c\n")
+    assert 3 == rows.count()
+    with pytest.raises(TimeoutError):
+        rows.wait(4, 0.01)
+
+
+def test_shares_and_histograms_say_how_values_are_distributed() -> None:
+    """The nearest rank is taken, and every step has its line with its count."""
+    values = [0.1 * number for number in range(1, 101)]
+
+    assert [5.0, 9.5, 10.0] == [round(measuring.share(values, part), 3) for part in (0.5, 0.95, 1.0)]
+    assert ["0.000 s  ##### 10", "1.000 s", "2.000 s  #     1"] == [
+        line.strip() for line in measuring.histogram([0.0] * 10 + [2.5], step=1.0, width=5).splitlines()
+    ]
+
+
+def test_the_table_is_markdown() -> None:
+    """One line for each figure, the notes below, and the load of the machine above all."""
+    table = measuring.table([Section("burst", [Figure("rows a second", "151", "≥ 150")], "# 1")])
+
+    assert "| burst | rows a second | 151 | ≥ 150 |" in table.splitlines()
+    assert re.match(r"\d+ cores, load \d", table)
+    assert "```\n# 1\n```\n" in table
+
+
+def test_burst(tmp_path: Path) -> None:
+    """A burst of a few photos is measured, beside the bare loops."""
+    assert has_figures(burst.measure(tmp_path, photos=5, size=3_000, floor=2))
+
+
+def test_answers(tmp_path: Path) -> None:
+    """The wait for answers is measured with a stand-in for the API."""
+    assert has_figures(answers.measure(tmp_path, photos=3, readers=1, seconds=0.05))
+
+
+def test_latency(tmp_path: Path) -> None:
+    """All three ways of one photo are measured."""
+    assert all(map(has_figures, latency.measure(tmp_path, photos=1, size=3_000)))
+
+
+def test_start(tmp_path: Path) -> None:
+    """Both kinds of start are measured."""
+    assert all(map(has_figures, start.measure(tmp_path, starts=1, waiting=5, seconds=0.2)))
+
+
+def test_rest(tmp_path: Path) -> None:
+    """The cost of doing nothing is measured."""
+    assert has_figures(rest.measure(tmp_path, seconds=0.2, photos=2))
+
+
+def test_million(tmp_path: Path) -> None:
+    """A full register and a full journal are made, used by the real daemon, and measured."""
+    assert all(map(has_figures, million.measure(tmp_path, rows=50, appended=2, photos=2)))
+
+
+def test_accuracy(tmp_path: Path) -> None:
+    """Photos of two folders are read through the real desk, and misses are listed where that is asked for."""
+    (tmp_path / "eu").mkdir()
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["file", "x", "y", "w", "h", "plate"], *([f"eu/{n}.jpg", 0, 0, 9, 9, "AB1"] for n in (1, 2))]
+        )
+    for number in (1, 2):
+        (tmp_path / "eu" / f"{number}.jpg").write_bytes(jpeg(number))
+
+    (section,) = accuracy.measure(tmp_path, accuracy.settings_for("tesseract"), most=1, told=True)
+
+    assert has_figures(section)
+    assert "eu/1.jpg: AB1 was read as nothing" == section.notes
