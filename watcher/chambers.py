@@ -10,7 +10,7 @@ from typing import Any
 
 from watcher import engines, pictures, wire
 from watcher.engines import Engine
-from watcher.errors import EngineRefused, EngineUnavailable, SettingsInvalid
+from watcher.errors import EngineUnavailable, SettingsInvalid
 from watcher.model import Picture
 
 Answer = tuple[dict[str, Any], bytes]
@@ -62,7 +62,7 @@ class Pixels:
 
     def _kept(self) -> Picture:
         if self._picture is None:
-            raise EngineRefused("There is no picture.")
+            raise LookupError("there is no picture")
         return self._picture
 
 

@@ -70,7 +70,7 @@ class Child:
             paths: Folders in which modules are looked for, after the usual ones.
 
         """
-        self.generation = 0
+        self._generation = 0
         self._target = target
         self._secret = dict(secret or {})
         self._retire_after = retire_after
@@ -88,6 +88,13 @@ class Child:
         self._calling = threading.Lock()
         self._changing = threading.Lock()
 
+    @property
+    def generation(self) -> int:
+        """A number that changes whenever what earlier calls left in the child is gone."""
+        with self._calling:
+            self._living()
+            return self._generation
+
     def call(
         self, method: str, arguments: Mapping[str, Any], blob: bytes = b"", *, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
@@ -103,7 +110,7 @@ class Child:
 
         """
         with self._calling:
-            process = self._process or self._start()
+            process = self._living() or self._start()
             self._calls += 1
             message = messages.pack({"method": method, "arguments": dict(arguments)}, blob)
             return self._ask(process, message, seconds)
@@ -128,6 +135,12 @@ class Child:
                 self._process.kill()
         with self._calling:
             self._end()
+
+    def _living(self) -> Process | None:
+        """Return the process, if there is one; one that died while it had nothing to do is lost to nobody."""
+        if self._process and self._process.has_ended():
+            self._lose("", late=False)
+        return self._process
 
     def _start(self) -> Process:
         with self._changing:
@@ -185,7 +198,7 @@ class Child:
                 return ""
             fate = self._process.end()
             self._process = None
-            self.generation += 1
+            self._generation += 1
             return fate
 
     def _redacted(self, text: str) -> str:

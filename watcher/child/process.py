@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, cast
 
@@ -42,25 +43,24 @@ class Process:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Start it, with *environment* added to the least that we set."""
-        self._scratch = tempfile.mkdtemp(prefix="matricula-watcher-")
-        root = str(Path(__file__).parents[2])
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-X", "faulthandler", "-c", _PROGRAM, root],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=self._scratch,
-            env=_ENVIRONMENT | dict(environment) | {"TMPDIR": self._scratch},
-            start_new_session=True,
-        )
+        with ExitStack() as undo:
+            self._scratch = tempfile.mkdtemp(prefix="matricula-watcher-")
+            undo.callback(shutil.rmtree, self._scratch, ignore_errors=True)
+            self._process = undo.enter_context(_spawned(self._scratch, environment))
+            self._ended = os.pidfd_open(self._process.pid)
+            undo.pop_all()
         pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
         self._pipes = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", pipes)
         for pipe in self._pipes:
             os.set_blocking(pipe.fileno(), False)
         self.pid = self._process.pid
-        self._ended = os.pidfd_open(self.pid)
         self._tail = b""
+
+    def has_ended(self) -> bool:
+        """Say whether it is gone."""
+        look = select.poll()
+        look.register(self._ended, select.POLLIN)
+        return bool(look.poll(0))
 
     def exchange(self, message: bytes, deadline: float) -> bytes:
         """Send *message* and return the one that comes back.
@@ -123,6 +123,19 @@ class Process:
         heard = errors.read(_CHUNK)
         self._tail = (self._tail + (heard or b""))[-_TAIL:]
         return heard != b""
+
+
+def _spawned(scratch: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-X", "faulthandler", "-c", _PROGRAM, str(Path(__file__).parents[2])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd=scratch,
+        env=_ENVIRONMENT | dict(environment) | {"TMPDIR": scratch},
+        start_new_session=True,
+    )
 
 
 def _send(pipe: IO[bytes], left: memoryview) -> memoryview:

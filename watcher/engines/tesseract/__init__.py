@@ -126,14 +126,16 @@ class Tesseract:
                 line = replace(joined(words), box=box)
                 promising |= can_be(line, kind)
                 yield line
+        if not promising:
+            yield from self._anywhere(grey, kind, end)
+
+    def _anywhere(self, grey: Image.Image, kind: Kind, end: float) -> Iterator[Line]:
         page = ImageOps.autocontrast(shrunk(grey, _LONG_SIDE), cutoff=1)
         for mode in self._options.psm:
-            if promising:
+            lines = [line for words in self._run(page, mode, end) for line in parts(words, kind)]
+            yield from (scaled(line, grey.width / page.width) for line in lines)
+            if any(can_be(line, kind) for line in lines):
                 return
-            for words in self._run(page, mode, end):
-                for line in parts(words, kind):
-                    promising |= can_be(line, kind)
-                    yield scaled(line, grey.width / page.width)
 
     def _run(self, image: Image.Image, mode: int, end: float) -> list[list[Line]]:
         """Let Tesseract read *image* and return the words of each line.
