@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from watcher.journal import Journal
 from watcher.journal.connection import Connection
 from watcher.journal.questions import Questions
 from watcher.keeper import Keeper
+from watcher.lanes import Lane
 from watcher.model import Arrival, Image, Reading, Record, Sidecar, Sighting, StoredImage, TimeSource
 from watcher.register import Register
 from watcher.sinks import Sink
-from watcher.worker import Lane, Worker
+from watcher.worker import Worker
 
 DAY = 24 * 3600.0
 LARGEST = 1 << 20
@@ -230,6 +231,3 @@ def digests(folder: Path) -> dict[str, str]:
 def digest(data: bytes) -> str:
     """Return the SHA-256 of *data* in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-Act = Callable[[], object]

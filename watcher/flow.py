@@ -22,7 +22,7 @@ from watcher.intake.leftovers import fresh, is_leftover
 from watcher.intake.quarantine import Quarantine
 from watcher.journal import Admission, Done, Journal
 from watcher.journal.questions import Questions
-from watcher.model import NO_PLATE, Arrival, Image, Reading, Record, Row, StoredImage, Task
+from watcher.model import Arrival, Image, Reading, Record, Row, StoredImage, Task
 from watcher.register import Register
 from watcher.sinks import Sink
 from watcher.verdicts import MOST_STRIKES, Failure
@@ -191,8 +191,8 @@ def record_of(task: Task) -> Record:
     """
     if task.record_id is None or task.recorded_at is None:
         raise ValueError(f"{task.image.name} has no row yet")
-    reading = _reading(task)
-    return Record(task.record_id, reading.text or NO_PLATE, task.image, reading, task.recorded_at)
+    cell = _row(task, repeated=True).matricula
+    return Record(task.record_id, cell, task.image, _reading(task), task.recorded_at)
 
 
 def _is_leftover(image: Image, unfinished: Sequence[Image]) -> bool:
