@@ -34,6 +34,7 @@ _NUMBERS = {
         "unlinkat": 263,
         "linkat": 265,
         "sync_file_range": 277,
+        "inotify_init": 253,
         "renameat2": 316,
     },
     "aarch64": {
@@ -51,6 +52,7 @@ _NUMBERS = {
         "unlinkat": 35,
         "linkat": 37,
         "sync_file_range": 84,
+        "inotify_init": 26,
         "renameat2": 276,
     },
 }
