@@ -25,7 +25,19 @@ _TURNS = {  # by the orientation of EXIF, how rows and columns lie in the file
 }
 _LONGEST = 200
 # What Pillow raises for pictures that are broken one way or another, as fuzzing shows.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError, struct.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 def open_picture(data: bytes, *, max_pixels: int) -> Picture:
@@ -38,13 +50,14 @@ def open_picture(data: bytes, *, max_pixels: int) -> Picture:
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF is nobody's business here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
                 flat = _turned(_flat(image), _turn(image))
                 return Picture(flat.width, flat.height, flat.tobytes())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise EngineRefused(f"The picture has more than {max_pixels} pixels.", code="too_many_pixels") from error
-    except (*_BROKEN, zlib.error) as error:
+    except _BROKEN as error:
         raise EngineRefused(f"The picture cannot be decoded: {str(error)[:_LONGEST]}.") from error
     except MemoryError as error:
         raise EngineRefused("The picture needs more memory than there is for it.", code="image_unreadable") from error
