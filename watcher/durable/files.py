@@ -15,7 +15,7 @@ from watcher.model import Identity
 Name = str | bytes
 
 CHUNK = 1 << 18
-_TOGETHER = 8
+_TOGETHER = 4
 
 _MODE = 0o640
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
