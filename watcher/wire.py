@@ -22,8 +22,9 @@ _BOX = 4
 
 
 def request_out(request: Request) -> dict[str, Any]:
-    """Return *request* as plain data."""
-    return {"kind": request.kind, "language": request.language, "regions": list(request.regions)}
+    """Return *request* as plain data, its words, which came with the photo, cut to the lengths that we take."""
+    regions = [_cut(region) for region in request.regions[:MAX_CANDIDATES]]
+    return {"kind": request.kind, "language": _cut(request.language), "regions": regions}
 
 
 def request_in(data: Mapping[str, Any]) -> Request:
@@ -39,15 +40,15 @@ def reading_out(reading: Reading) -> dict[str, Any]:
     """Return *reading* as plain data, cut to the lengths that the other side takes."""
     candidates = reading.candidates[:MAX_CANDIDATES]
     return {
-        "text": None if reading.text is None else reading.text[:MAX_TEXT],
+        "text": None if reading.text is None else _cut(reading.text),
         "confidence": reading.confidence,
         "box": reading.box,
         "orientation": reading.orientation,
-        "candidates": [[candidate.text[:MAX_TEXT], candidate.confidence] for candidate in candidates],
+        "candidates": [[_cut(candidate.text), candidate.confidence] for candidate in candidates],
         "seconds": reading.seconds,
         "code": reading.code,
         "review": reading.review,
-        "note": reading.note[:MAX_TEXT],
+        "note": _cut(reading.note),
     }
 
 
@@ -81,6 +82,10 @@ def size_in(data: Mapping[str, Any]) -> tuple[int, int]:
 def sentence_in(data: Mapping[str, Any]) -> str:
     """Return the sentence that *data* carries; raise ValueError if it carries none."""
     return _text(data.get("sentence"))
+
+
+def _cut(text: str) -> str:
+    return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
 def _text(value: object) -> str:
