@@ -268,33 +268,58 @@ def test_what_is_forgotten_begins_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sighting", "now", "expected"),
+    ("sighting", "expected"),
     [
-        (WHOLE, 10.5, True),
-        (WHOLE, 10.7, False),
-        (replace(WHOLE, writer="unknown"), 12.4, True),
-        (replace(WHOLE, writer="open"), 0.0, False),
-        (CUT, 0.0, False),
-        (replace(WHOLE, links=2), 0.0, False),
+        (WHOLE, True),
+        (replace(WHOLE, writer="unknown"), True),
+        (replace(WHOLE, writer="open"), False),
+        (CUT, False),
+        (replace(WHOLE, links=2), False),
     ],
-    ids=["whole", "whole for long", "no lease", "open", "cut", "two names"],
+    ids=["whole", "no lease", "open", "cut", "two names"],
 )
-def test_only_what_should_arrive_any_moment_is_imminent(sighting: Sighting, now: float, *, expected: bool) -> None:
-    """Whatever may never arrive, or should have long ago, must not keep others waiting."""
+def test_only_what_should_arrive_any_moment_is_imminent(sighting: Sighting, *, expected: bool) -> None:
+    """Whatever may never arrive must not keep others waiting."""
     arrivals = Arrivals(Patience())
     arrivals.see_image(sighting, 0.0)
 
-    assert expected == arrivals.imminent(sighting.path, now)
-    assert not arrivals.imminent(b"never seen", now)
+    assert expected == arrivals.imminent(sighting.path)
+    assert not arrivals.imminent(b"never seen")
 
 
 def test_a_file_that_changes_all_the_time_is_not_imminent_for_ever() -> None:
-    """What counts is when it was first seen, not when it last changed."""
-    arrivals = Arrivals(Patience())
-    arrivals.see_image(WHOLE, 0.0)
-    arrivals.see_image(grown(WHOLE), 99.0)
+    """What counts is how often it was looked at, not when it last changed."""
+    arrivals, sighting = Arrivals(Patience()), WHOLE
+    for now in range(25):
+        arrivals.see_image(sighting, now)
+        assert arrivals.imminent(WHOLE.path)
+        sighting = grown(sighting)
 
-    assert not arrivals.imminent(WHOLE.path, 99.0)
+    arrivals.see_image(sighting, 25.0)
+
+    assert not arrivals.imminent(WHOLE.path)
+
+
+@pytest.mark.parametrize("network", [False, True])
+@pytest.mark.parametrize("writer", ["none", "unknown"])
+@pytest.mark.parametrize("settle", [None, 0.0, 0.5, 60.0])
+@pytest.mark.parametrize("sidecar", [0.0, 0.5, 60.0])
+def test_a_whole_file_is_imminent_until_it_arrives(
+    writer: Writer, settle: float | None, sidecar: float, *, network: bool
+) -> None:
+    """Whatever the settings: no ordinary photo needs more looks than are granted."""
+    arrivals, now = Arrivals(Patience(settle=settle, sidecar=sidecar)), 1000.0
+    sighting = replace(WHOLE, writer=writer, network=network)
+
+    while not (verdict := arrivals.see_image(sighting, now)).settled:
+        assert arrivals.imminent(WHOLE.path)
+        now += verdict.again
+    while not (verdict := arrivals.see_sidecar(None, WHOLE.path, now)).settled:
+        assert arrivals.imminent(WHOLE.path)
+        now += verdict.again
+        arrivals.see_image(sighting, now)
+
+    assert now < 1130.0
 
 
 @pytest.mark.parametrize("writer", ["open", "none", "unknown"])

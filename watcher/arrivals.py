@@ -14,7 +14,8 @@ _SIDECAR_PATIENCE = 2.0
 """Seconds that a sidecar which does not parse must be quiet before it counts as broken rather than half-written."""
 _ORPHAN_SECONDS = 3600.0
 _NETWORK_LOOKS = 3
-_HOPE_SECONDS = 10.0
+_HOPEFUL_LOOKS = 25
+"""A whole file takes fewer to arrive, whatever the settings; one that needs more is held up by something."""
 _SHORTEST = 0.1
 _LONGEST_CHANGING = 1.0
 _LONGEST_CUT = 5.0
@@ -77,12 +78,16 @@ class Verdict:
 
 @dataclass(slots=True)
 class _Quiet:
-    """One file's history: its last sighting, when it was first seen, and since when it has looked like this."""
+    """One file's history: its last sighting, when it was first seen, and since when it has looked like this.
+
+    *looks* counts the looks since then, *visits* all of them.
+    """
 
     sighting: Sighting
     first: float
     since: float
     looks: int = 1
+    visits: int = 1
 
 
 class Arrivals:
@@ -104,15 +109,12 @@ class Arrivals:
         """Forget *path*: it was admitted, withdrawn, or somebody else's turn has come."""
         self._quiet.pop(path, None)
 
-    def imminent(self, path: bytes, now: float) -> bool:
+    def imminent(self, path: bytes) -> bool:
         """Return whether the image at *path* is whole and should arrive any moment, as far as its last look told."""
         quiet = self._quiet.get(path)
-        if quiet is None:
+        if quiet is None or quiet.visits > _HOPEFUL_LOOKS:
             return False
-        seen, patience = quiet.sighting, self.patience
-        if seen.ending != "whole" or seen.writer == "open" or seen.links != 1:
-            return False
-        return now - quiet.first <= patience.settling(seen) + patience.sidecar + _HOPE_SECONDS
+        return quiet.sighting.ending == "whole" and quiet.sighting.writer != "open" and quiet.sighting.links == 1
 
     def see_image(self, sighting: Sighting, now: float) -> Verdict:
         """Return what this look at an image means at monotonic time *now*."""
@@ -141,8 +143,9 @@ class Arrivals:
         quiet = self._quiet[image]
         waited = now - quiet.since - self.patience.settling(quiet.sighting)
         if sighting is None:
-            left = self.patience.sidecar - waited
-            return Verdict(settled=True) if left <= 0 else Verdict(again=_within(left, _TICK, _SHORTEST))
+            patience = self.patience.sidecar
+            left = patience - waited
+            return Verdict(settled=True) if left <= 0 else Verdict(again=_within(patience / 8, _SHORTEST, left))
         verdict = self._sidecar_quiet(sighting, now)
         if not verdict.settled and waited >= self.patience.completing(sighting):
             return Verdict(rejection="unfinished_sidecar")
@@ -174,11 +177,12 @@ class Arrivals:
         quiet = self._quiet.get(sighting.path)
         if quiet is None:
             quiet = self._quiet[sighting.path] = _Quiet(sighting, first=now, since=now)
-        elif sighting.writer == "open" or _look_of(sighting) != _look_of(quiet.sighting):
-            quiet.sighting, quiet.since, quiet.looks = sighting, now, 1
-        else:
-            quiet.sighting = sighting
-            quiet.looks += 1
+            return quiet
+        if sighting.writer == "open" or _look_of(sighting) != _look_of(quiet.sighting):
+            quiet.since, quiet.looks = now, 0
+        quiet.sighting = sighting
+        quiet.looks += 1
+        quiet.visits += 1
         return quiet
 
 

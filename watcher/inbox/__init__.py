@@ -196,11 +196,12 @@ class Inbox:
         try:
             answer = self._visits.visit(path, now)
         except BaseException:
-            # Whatever it was, the next listing finds the file again.
+            # Whatever it was, the next listing finds this file again, and those that had arrived before it.
             self._candidates.drop(path)
+            self.stir()
             raise
         if isinstance(answer, float):
-            slow = sidecar.is_sidecar(path) or not self._arrivals.imminent(path, now)
+            slow = sidecar.is_sidecar(path) or not self._arrivals.imminent(path)
             if not self._candidates.postpone(path, now + answer, slow=slow):
                 self._visits.forget(path)
             return None
