@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from watcher import doctor as consultation
 from watcher import layout, reports, tryout
 from watcher import verify as comparison
 from watcher.clocks import real_clocks
-from watcher.daemon import Daemon, exit_code
+from watcher.daemon import exit_code
 from watcher.errors import WatcherError
 from watcher.progress import Progress
 from watcher.session import Session
@@ -53,41 +53,45 @@ Name = typer.Argument(metavar="NAME", help="A photo, by its name in uploads or i
 Facts = Mapping[str, Any]
 
 
-@app.callback()
-def _options(
-    context: typer.Context,
-    config: Config = None,
-    show_version: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")
-    ] = False,
-) -> None:
-    context.obj.config = config
-    if show_version:
-        typer.echo(f"matricula-watcher {version('matricula-watcher')}")
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 (as the library calls it)
+    if wanted:
+        typer.echo(f"matricula-watcher {metadata.version('matricula-watcher')}")
         raise typer.Exit
+
+
+Version = typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+
+
+@app.callback()
+def _options(context: typer.Context, config: Config = None, version: Annotated[bool, Version] = False) -> None:
+    del version
+    context.obj.config = config
 
 
 @app.command()
 def run(context: typer.Context, config: Config = None) -> None:
-    """Watch the inbox until told to stop: the daemon, in the foreground."""
+    """Watch the inbox until told to stop."""
     session: Session = context.obj
     settings = session.settings(config)
     session.listen(settings, sys.stderr)
     if sys.stdout.isatty():
         typer.echo(layout.welcome(settings.folders.inbox, settings.folders.data))
-    _daemon(session, settings).run()
+    session.daemon(settings, sys.stderr, real_clocks()).run()
 
 
 @app.command()
 def once(context: typer.Context, config: Config = None) -> None:
-    """Do what is there, then leave. Exit 1 if any photo is left, has to wait or was set aside."""
+    """Do what is there, then leave.
+
+    Exit code 1 if any photo is left, has to wait or was set aside.
+    """
     session: Session = context.obj
     settings = session.settings(config)
     before = _status(settings)
     with Progress(before["waiting"]) as progress:
         # Only now, so that on a terminal the lines of the log come above the bar.
         session.listen(settings, sys.stderr)
-        _daemon(session, settings, until_idle=True, watch=progress.show).run()
+        session.daemon(settings, sys.stderr, real_clocks(), until_idle=True, watch=progress.show).run()
     outcome = reports.outcome(before, _status(settings))
     typer.echo(layout.outcome_line(outcome), err=True)
     _leave(failed=outcome["failed"])
@@ -96,11 +100,14 @@ def once(context: typer.Context, config: Config = None) -> None:
 @app.command()
 def read(
     context: typer.Context,
-    images: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos to read.")],
+    images: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos to read.")],
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what the engines read on each photo; record nothing. Exit 1 if any cannot be read."""
+    """Read photos and record nothing.
+
+    Prints what the engines see on each. Exit code 1 if any cannot be read.
+    """
     settings = context.obj.quiet(config, sys.stderr)
     failed = _show(
         tryout.readings(settings, images, real_clocks()), layout.reading_line, as_json=as_json, fails=tryout.is_failed
@@ -110,7 +117,10 @@ def read(
 
 @app.command()
 def status(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
-    """Say how things stand: waiting, owed, parked, quarantined, registered."""
+    """Say how things stand, now.
+
+    Photos that wait, acts that are owed or were set aside, files in the quarantine, rows.
+    """
     settings = context.obj.quiet(config, sys.stderr)
     _show([_status(settings)], layout.status_lines, as_json=as_json)
 
@@ -123,16 +133,19 @@ def records(
     review: Annotated[bool, typer.Option("--review", help="Only those that a person should look at.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the rows that were registered, with all that is known of each."""
+    """List the rows, with all that is known of each."""
     settings = context.obj.quiet(config, sys.stderr)
     _show(reports.records(settings, last=last, review=review), layout.record_line, as_json=as_json)
 
 
 @app.command()
 def explain(context: typer.Context, name: Annotated[str, Name], config: Config = None, as_json: AsJson = False) -> None:
-    """Tell the story of one photo: where it came from, what was done, what is owed and why."""
+    """Tell the story of one photo.
+
+    Where it came from, what was done, what is owed and why.
+    """
     settings = context.obj.quiet(config, sys.stderr)
-    _show([_story(settings, name)], layout.story_lines, as_json=as_json)
+    _show([reports.story(settings, name, now=real_clocks().wall())], layout.story_lines, as_json=as_json)
 
 
 @app.command()
@@ -141,10 +154,12 @@ def retry(
     name: Annotated[str | None, Name] = None,
     config: Config = None,
 ) -> None:
-    """Do what waits or was set aside again now, of one photo or of all; a running daemon notices within a second."""
+    """Try what waits or was set aside again, now.
+
+    Of one photo or of all. A running daemon notices within a second; else it is done at the next start.
+    """
     settings = context.obj.quiet(config, sys.stderr)
-    called = None if name is None else _story(settings, name)["image"]
-    typer.echo(layout.retried(reports.release(settings, called)))
+    typer.echo(layout.retried(reports.release(settings, name)))
 
 
 @app.command()
@@ -154,7 +169,10 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Write missing rows again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare journal, register and photos. Exit 1 if anything differs, or still does after --repair."""
+    """Compare journal, register and photos.
+
+    Exit code 1 if anything differs, or still does after --repair.
+    """
     settings = context.obj.quiet(config, sys.stderr)
     differences = list(comparison.compare(settings))
     _show(map(comparison.facts, differences), layout.difference_line, as_json=as_json)
@@ -170,7 +188,10 @@ def verify(
 
 @app.command()
 def doctor(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
-    """Look at settings, folders, rights, limits and engines. Exit 1 if something is wrong."""
+    """Look at all that may be set up wrongly.
+
+    Settings, folders, rights, limits, register, journal, engines and receivers. Exit code 1 if something is wrong.
+    """
     settings = context.obj.quiet(config, sys.stderr)
     findings = map(reports.finding_facts, consultation.examine(settings, real_clocks()))
     failed = _show(findings, layout.finding_line, as_json=as_json, fails=lambda facts: facts["level"] == "error")
@@ -179,32 +200,15 @@ def doctor(context: typer.Context, config: Config = None, as_json: AsJson = Fals
 
 @app.command()
 def demo() -> None:
-    """Draw three photos, drop them, and show the rows they become, in a temporary folder."""
+    """Show what it does with three photos.
+
+    Draws them, drops them into an inbox in a temporary folder, and shows the rows they become.
+    """
     os.execv(sys.executable, [sys.executable, "-m", "watcher.demo"])  # noqa: S606 (fixed words, no shell)
-
-
-def _daemon(session: Session, settings: Settings, **more: Any) -> Daemon:
-    return Daemon(
-        settings,
-        clocks=real_clocks(),
-        environment=session.environment,
-        again=session.settings,
-        adopted=lambda changed: session.listen(changed, sys.stderr),
-        terminal=sys.stdin is not None and sys.stdin.isatty(),
-        **more,
-    )
 
 
 def _status(settings: Settings) -> dict[str, Any]:
     return reports.status_facts(settings, now=real_clocks().wall())
-
-
-def _story(settings: Settings, name: str) -> dict[str, Any]:
-    facts = reports.story(settings, name, now=real_clocks().wall())
-    if facts is None:
-        typer.echo(layout.unknown(name), err=True)
-        raise typer.Exit(SOME_FAILED)
-    return facts
 
 
 def _show(
@@ -233,12 +237,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     session = Session(environment())
     try:
-        app(obj=session)
+        app(prog_name="matricula-watcher", obj=session)
     except WatcherError as error:
         if session.loud:
             log.critical("daemon.failed", code=error.code, reason=error.reason, hint=error.hint)
         else:
-            typer.echo(str(error), err=True)
+            typer.echo("\n".join(map(layout.plain, str(error).splitlines())), err=True)
         sys.exit(exit_code(error))
 
 

@@ -117,10 +117,13 @@ class Flow:
         rows = [_row(task, repeated=task.attempts > 1) for task in tasks]
         ids = self._stations.register.append(rows, highest_id=self._questions.highest_id(), owed=self._owed_rows)
         now = self._clocks.now()
-        owes = self.notify_acts()
-        self._journal.finish(
-            [Done(task, owes=owes, record_id=number, recorded_at=now) for task, number in zip(tasks, ids, strict=True)]
-        )
+        tell = self.notify_acts()
+        done = [
+            # A row that was there before is no news.
+            Done(task, owes=() if task.record_id else tell, record_id=number, recorded_at=task.recorded_at or now)
+            for task, number in zip(tasks, ids, strict=True)
+        ]
+        self._journal.finish(done)
         for task, number in zip(tasks, ids, strict=True):
             chronicle.registered(task, number, now)
         return []

@@ -46,13 +46,6 @@ def retried(number: int) -> str:
     return f"{number} acts will be tried again now." if number else "Nothing waits or is set aside."
 
 
-def unknown(name: str) -> str:
-    """Return what is said of a photo that nobody knows."""
-    return (
-        f"The journal knows no photo {plain(name)}. See `records`, and the quarantine and the log for what became none."
-    )
-
-
 def record_line(facts: Facts) -> str:
     """Return one line for one record."""
     confidence = "" if facts["confidence"] is None else f"{facts['confidence']:.2f}"

@@ -6,11 +6,13 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from watcher import bootstrap
+from watcher.errors import StorageUnavailable, WatcherError
 from watcher.facts import record_facts
 from watcher.inbox.listing import Ignore, Survey, survey
 from watcher.intake import quarantine
@@ -33,11 +35,8 @@ def status_facts(settings: Settings, *, now: float) -> dict[str, Any]:
 
     """
     folders = settings.folders
-    listing = Listing(folders.data)
-    try:
+    with closing(Listing(folders.data)) as listing:
         counts = listing.counts()
-    finally:
-        listing.close()
     seen = _survey(folders.inbox, Ignore(settings.inbox.ignore))
     return {
         "running": holder(folders.data),
@@ -77,44 +76,59 @@ def _rejected(status: Mapping[str, Any]) -> int:
 
 def records(settings: Settings, *, last: int | None, review: bool) -> Iterator[dict[str, Any]]:
     """Yield all facts of each record, by id; see `facts.record_facts`."""
-    listing = Listing(settings.folders.data)
-    try:
+    with closing(Listing(settings.folders.data)) as listing:
         for record in listing.records(last=last, review=review):
             yield record_facts(record)
-    finally:
-        listing.close()
 
 
-def story(settings: Settings, name: str, *, now: float) -> dict[str, Any] | None:
-    """Return the story of the image called *name*, or that came from there; none if the journal knows none."""
-    listing = Listing(settings.folders.data)
-    try:
-        told = listing.story(_called(settings, name))
-    finally:
-        listing.close()
-    return None if told is None else story_facts(told, now=now)
+def story(settings: Settings, name: str, *, now: float) -> dict[str, Any]:
+    """Return the story of the image called *name*, or that came from there, at wall-clock time *now*.
+
+    Raises:
+        WatcherError: The journal knows none (`unknown_photo`).
+        StorageUnavailable: The journal cannot be read by us.
+
+    """
+    return story_facts(_story(settings, name), now=now)
 
 
 def release(settings: Settings, name: str | None) -> int:
     """Let parked and waiting acts of the image *name*, or of all, be tried again now; return how many.
 
     Raises:
+        WatcherError: The journal knows no such image (`unknown_photo`).
         StorageUnavailable: The journal cannot be written by us.
 
     """
+    called = None if name is None else _story(settings, name).image.name
     data = settings.folders.data
-    if not (data / FILE).exists():
-        return 0
-    connection = Connection(data)
     try:
-        return Journal(connection).release(name)
-    finally:
-        connection.close()
+        os.stat(data / FILE)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise StorageUnavailable(
+            f"The journal {data / FILE} cannot be used: {error.strerror}.", hint="Run this as the user of the daemon."
+        ) from error
+    with closing(Connection(data)) as connection:
+        return Journal(connection).release(called)
 
 
 def finding_facts(finding: Finding) -> dict[str, str]:
     """Return one finding of the doctor."""
     return asdict(finding)
+
+
+def _story(settings: Settings, name: str) -> Story:
+    with closing(Listing(settings.folders.data)) as listing:
+        story = listing.story(_called(settings, name))
+    if story is None:
+        raise WatcherError(
+            f"The journal knows no photo {name}.",
+            hint="See `records`, and the quarantine and the log for what never became one.",
+            code="unknown_photo",
+        )
+    return story
 
 
 def _called(settings: Settings, name: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from watcher import logs
+from watcher.clocks import Clocks
+from watcher.daemon import Daemon
 from watcher.settings import Settings, load
 
 
@@ -51,3 +54,15 @@ class Session:
         settings = self.settings(config)
         self.listen(settings, stream, level="warning")
         return settings
+
+    def daemon(self, settings: Settings, stream: TextIO, clocks: Clocks, **more: Any) -> Daemon:
+        """Return a daemon whose log goes to *stream*, at whichever level its settings say; *more* is for its making."""
+        return Daemon(
+            settings,
+            clocks=clocks,
+            environment=self.environment,
+            again=self.settings,
+            adopted=lambda changed: self.listen(changed, stream),
+            terminal=os.isatty(0),
+            **more,
+        )

@@ -55,7 +55,8 @@ def compare(settings: Settings) -> Iterator[Difference]:
             if not line.ok:
                 says = f"Line {line.number} of registros.csv does not parse as seven cells."
                 yield Difference("line_broken", str(line.number), says)
-            rows[line.image] += 1
+            if line.ok or line.image in known:
+                rows[line.image] += 1
         photos = _stored(settings.folders.uploads)
         yield from _rows(known, rows)
         late = dict(listing.names()) if (rows.keys() | photos) - known.keys() else known
@@ -136,7 +137,7 @@ def _photos(known: dict[str, bool], photos: set[str]) -> Iterator[Difference]:
 
 
 def _unknown(known: dict[str, bool], rows: Counter[str], photos: set[str]) -> Iterator[Difference]:
-    for name in sorted(rows.keys() - known.keys() - {""}):
+    for name in sorted(rows.keys() - known.keys()):
         yield Difference("row_unknown", name, f"{name} has a row, but the journal does not know it.")
     for name in sorted(photos - known.keys()):
         yield Difference("photo_unknown", name, f"{name} lies in uploads, but the journal does not know it.")

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from typing import Any, Self
 from tests.makers import eventually
 
 PROGRAM = (sys.executable, "-m", "watcher.cli")
+AS_NOBODY = (sys.executable, str(Path(__file__).with_name("as_nobody.py")))
 PATIENCE = 30.0
 """Seconds that the real program may take on a busy machine; what it takes is not the question here."""
 
@@ -41,27 +42,42 @@ class House:
         self.log = root / "log"
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return an environment in which nothing of the machine's own settings counts."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("WATCHER_", "OPENAI_"))}
-        return kept | {"PYTHONPATH": str(Path(__file__).parents[2])} | dict(more or {})
+        """Return an environment in which nothing of the machine's own settings counts; *more* is added to it.
 
-    def command(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end."""
+        A `PYTHONPATH` among it comes after ours.
+        """
+        foreign = ("WATCHER_", "OPENAI_", "CREDENTIALS_", "NOTIFY_", "JOURNAL_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        added = dict(more or {})
+        paths = [str(Path(__file__).parents[2]), *filter(None, [added.pop("PYTHONPATH", "")])]
+        return kept | {"PYTHONPATH": os.pathsep.join(paths)} | added
+
+    def command(
+        self, *arguments: str, program: Sequence[str] = PROGRAM, config: bool = True, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end, with the configuration named before it unless *config* is false."""
+        named = ("--config", str(self.config)) if config else ()
         return subprocess.run(
-            [*PROGRAM, "--config", str(self.config), *arguments],
+            [*program, *named, *arguments],
             cwd=self.root,
             env=self.environment(more),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=PATIENCE * 2,
             check=False,
         )
 
     def ask(self, *arguments: str) -> Any:
         """Run a command with --json and return its one object."""
-        answer = self.command(*arguments, "--json")
-        assert 0 == answer.returncode, answer.stderr
-        return json.loads(answer.stdout)
+        (answer,) = self.ask_all(*arguments)
+        return answer
+
+    def ask_all(self, *arguments: str, code: int = 0, **more: str) -> list[dict[str, Any]]:
+        """Run a command with --json that ends with *code*, and return its objects, one a line."""
+        answer = self.command(*arguments, "--json", program=PROGRAM, config=True, **more)
+        assert code == answer.returncode, answer.stderr
+        return [json.loads(line) for line in answer.stdout.splitlines()]
 
     def start(self, **more: str) -> Daemon:
         """Start the daemon and return once it is ready."""
