@@ -77,6 +77,24 @@ def test_photos_and_sidecars_arrive_from_everywhere(door: Door) -> None:
     assert [] == door.wait(30.0)
 
 
+def test_a_photo_behind_its_sidecar_does_not_wait_for_a_listing(door: Door) -> None:
+    """Who sends the sidecar first has its photo taken as soon as the two have settled, not at the next listing."""
+    door.put(b"cam.json", JSON)
+    assert [] == door.inbox.round(64)
+    door.put(b"cam.jpg", jpeg())
+
+    assert [b"cam.jpg"] == door.paths(0.3)
+
+
+def test_a_photo_that_is_to_be_ignored_does_not_come_by_its_sidecar(root: bytes, hands: Hands) -> None:
+    """What the operator wants left alone is left alone, whatever lies beside it."""
+    door = Door(root, hands, ignore=["*_small.jpg"])
+    door.put(b"cam_small.json", JSON)
+    door.put(b"cam_small.jpg", jpeg())
+
+    assert [] == door.wait(30.0)
+
+
 def test_the_oldest_come_first(door: Door) -> None:
     """Of what arrives together, and no more than was asked for."""
     for number in (3, 1, 2):

@@ -251,7 +251,7 @@ def test_visits_to_its_sidecar_do_not_keep_a_photo_waiting(yard: Yard) -> None:
     yard.put(PHOTO, jpeg())
     yard.put(b"cam.json", JSON[:-1])
     for _ in range(50):
-        assert yard.visit(b"cam.json") is None
+        assert PHOTO == yard.visit(b"cam.json")
         answer = yard.visit()
         if isinstance(answer, Arrival):
             return
@@ -368,7 +368,7 @@ def test_an_orphan_is_rejected_after_an_hour(yard: Yard) -> None:
     yard.put(b"cam.json", JSON)
     visits = 0
 
-    def count(seconds: float) -> Arrival | None:
+    def count(seconds: float) -> Answer:
         nonlocal visits
         end = yard.hands.monotonic + seconds
         while yard.hands.monotonic < end:
@@ -397,10 +397,19 @@ def test_a_lone_sidecar_that_is_being_written_is_left_alone(yard: Yard) -> None:
 
 
 def test_a_sidecar_beside_a_photo_that_settles_is_not_alone(yard: Yard) -> None:
-    """It is neither late nor an orphan, however long the photo takes."""
+    """It is neither late nor an orphan, however long the photo takes: whoever looks at it is sent to the photo."""
     yard.put(b"cam.json", JSON)
     admitted(PHOTO, yard, seconds=5.0)
     yard.put(PHOTO, jpeg()[:-2])
+
+    assert PHOTO == yard.visit(b"cam.json")
+
+
+def test_a_sidecar_that_has_just_been_given_sends_nobody_to_its_photo(yard: Yard) -> None:
+    """That photo has arrived and waits to be written down: there is nothing to see for now."""
+    yard.put(b"cam.json", JSON)
+    yard.put(PHOTO, jpeg())
+    assert isinstance(yard.outcome(seconds=1.0), Arrival)
 
     assert yard.visit(b"cam.json") is None
 

@@ -206,4 +206,8 @@ class Inbox:
                 self._visits.forget(path)
             return None
         self._candidates.drop(path)
-        return answer
+        if not isinstance(answer, bytes):
+            return answer
+        if not self._ignore(os.path.basename(answer)):
+            self._candidates.add(answer, now)
+        return None

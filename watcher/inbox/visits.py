@@ -20,8 +20,8 @@ log = structlog.get_logger()
 _LATE_SECONDS = 60.0
 _AT_ONCE = 0.1
 
-Answer = Arrival | float | None
-"""It has arrived, or is to be looked at again after so many seconds, or is gone or not for us."""
+Answer = Arrival | float | bytes | None
+"""It has arrived, is to be looked at again after so many seconds, goes with the file at this path, or is not for us."""
 
 
 class Visits:
@@ -116,9 +116,10 @@ class Visits:
     def _sidecar(self, path: bytes, now: float) -> Answer:
         """Look at a sidecar; one that has its image beside it is not alone and comes with that."""
         images = image_names(path)
-        if any(os.path.lexists(os.path.join(self._root, image)) for image in images):
-            # Its history belongs to the image that is waiting for it.
-            return None
+        beside = next((image for image in images if os.path.lexists(os.path.join(self._root, image))), None)
+        if beside is not None:
+            # Its history belongs to the image, which may have come after the listing that found the sidecar.
+            return None if path in self._given else beside
         seen = look_at_sidecar(self._root, path, self._network())
         if not isinstance(seen, Sighting):
             self._pass_over(path, seen)
