@@ -16,6 +16,8 @@ WHOLE = Sighting(b"cam7.jpg", Identity(1, 2, 3, 4), 5, links=1, writer="none", e
 CUT = replace(WHOLE, ending="cut")
 JSON = replace(WHOLE, path=b"cam7.json", identity=Identity(1, 3, 3, 4), form="json")
 HOUR = 3600.0
+START = 1000.0
+"""What the monotonic clock shows when a test begins."""
 
 
 def grown(sighting: Sighting) -> Sighting:
@@ -27,20 +29,20 @@ def grown(sighting: Sighting) -> Sighting:
 def images(*looks: tuple[float, Sighting], patience: Patience | None = None) -> Verdict:
     """Return the verdict of the last of some *looks* at an image, each with its time."""
     arrivals = Arrivals(patience or Patience())
-    return [arrivals.see_image(sighting, now) for now, sighting in looks][-1]
+    return [arrivals.see_image(sighting, START + now) for now, sighting in looks][-1]
 
 
 def lone(*looks: tuple[float, Sighting], late: bool = False) -> Verdict:
     """Return the verdict of the last of some *looks* at a sidecar without an image."""
     arrivals = Arrivals(Patience())
-    return [arrivals.see_lone_sidecar(sighting, now, late=late) for now, sighting in looks][-1]
+    return [arrivals.see_lone_sidecar(sighting, START + now, late=late) for now, sighting in looks][-1]
 
 
 def waiting(patience: Patience | None = None) -> Arrivals:
     """Return the histories with an image that settled at 0.1."""
     arrivals = Arrivals(patience or Patience())
-    arrivals.see_image(WHOLE, 0.0)
-    assert arrivals.see_image(WHOLE, 0.1).settled
+    arrivals.see_image(WHOLE, START)
+    assert arrivals.see_image(WHOLE, START + 0.1).settled
     return arrivals
 
 
@@ -119,6 +121,16 @@ def test_quiet_begins_when_the_writer_leaves() -> None:
     assert images((0.0, writing), (99.0, writing), (99.2, WHOLE)).settled
 
 
+def test_a_network_file_that_changed_is_looked_at_three_times_again() -> None:
+    """The looks before the change do not count."""
+    remote = replace(WHOLE, network=True)
+    changed = grown(remote)
+    looks = [(0.0, remote), (1.0, remote), (2.0, changed), (9.0, changed)]
+
+    assert not images(*looks).settled
+    assert images(*looks, (9.1, changed)).settled
+
+
 # Never
 
 
@@ -193,39 +205,39 @@ def test_an_image_waits_a_little_for_its_sidecar() -> None:
     """The wait begins when the image settled, however late that was noticed."""
     arrivals = waiting()
 
-    assert not arrivals.see_sidecar(None, WHOLE.path, 0.1).settled
-    assert not arrivals.see_sidecar(None, WHOLE.path, 0.59).settled
-    assert arrivals.see_sidecar(None, WHOLE.path, 0.61).settled
+    assert not arrivals.see_sidecar(None, WHOLE.path, START + 0.1).settled
+    assert not arrivals.see_sidecar(None, WHOLE.path, START + 0.59).settled
+    assert arrivals.see_sidecar(None, WHOLE.path, START + 0.61).settled
 
 
 def test_a_wait_of_zero_is_none() -> None:
     """`sidecar_wait_seconds = 0` sends a settled image on at once."""
-    assert waiting(Patience(sidecar=0.0)).see_sidecar(None, WHOLE.path, 0.1).settled
+    assert waiting(Patience(sidecar=0.0)).see_sidecar(None, WHOLE.path, START + 0.1).settled
 
 
 def test_a_sidecar_goes_as_soon_as_it_settled() -> None:
     """Nothing is waited for once it is there and quiet."""
     arrivals = waiting()
 
-    assert not arrivals.see_sidecar(JSON, WHOLE.path, 0.2).settled
-    assert arrivals.see_sidecar(JSON, WHOLE.path, 0.31).settled
+    assert not arrivals.see_sidecar(JSON, WHOLE.path, START + 0.2).settled
+    assert arrivals.see_sidecar(JSON, WHOLE.path, START + 0.31).settled
 
 
 def test_a_sidecar_that_does_not_parse_gets_more_time() -> None:
     """Half of a sidecar may be all there is for a moment; after two seconds it is broken."""
     arrivals, half = waiting(), replace(JSON, ending="cut")
 
-    assert not arrivals.see_sidecar(half, WHOLE.path, 0.2).settled
-    assert not arrivals.see_sidecar(half, WHOLE.path, 2.1).settled
-    assert arrivals.see_sidecar(half, WHOLE.path, 2.21).settled
+    assert not arrivals.see_sidecar(half, WHOLE.path, START + 0.2).settled
+    assert not arrivals.see_sidecar(half, WHOLE.path, START + 2.1).settled
+    assert arrivals.see_sidecar(half, WHOLE.path, START + 2.21).settled
 
 
 def test_a_sidecar_that_is_being_written_is_waited_for_but_not_for_ever() -> None:
     """A writer who never leaves costs the image its sidecar, not its row."""
     arrivals, writing = waiting(), replace(JSON, writer="open")
 
-    early = arrivals.see_sidecar(writing, WHOLE.path, 599.0)
-    late = arrivals.see_sidecar(writing, WHOLE.path, 600.2)
+    early = arrivals.see_sidecar(writing, WHOLE.path, START + 599.0)
+    late = arrivals.see_sidecar(writing, WHOLE.path, START + 600.2)
 
     assert (False, "") == (early.settled, early.rejection)
     assert (False, "unfinished_sidecar") == (late.settled, late.rejection)
@@ -320,6 +332,42 @@ def test_a_whole_file_is_imminent_until_it_arrives(
         arrivals.see_image(sighting, now)
 
     assert now < 1130.0
+
+
+@pytest.mark.parametrize(
+    ("sighting", "seconds", "again"),
+    [
+        (WHOLE, 0.0, 0.1),
+        (WHOLE, 0.06, 0.04),
+        (replace(WHOLE, writer="unknown"), 0.0, 0.5),
+        (replace(WHOLE, writer="unknown"), 1.9, 0.1),
+        (replace(WHOLE, writer="unknown", network=True), 1.0, 1.25),
+        (replace(WHOLE, writer="open"), 0.0, 0.1),
+        (replace(WHOLE, writer="open"), 5.0, 0.5),
+        (replace(WHOLE, writer="open"), 500.0, 1.0),
+        (CUT, 0.12, 0.1),
+        (CUT, 4.0, 2.0),
+        (CUT, 99.0, 5.0),
+        (CUT, 119.0, 1.0),
+    ],
+)
+def test_the_next_look_comes_when_it_may_matter(sighting: Sighting, seconds: float, again: float) -> None:
+    """When a wait is over, a little after a writer may have left, and hardly ever at what is probably broken."""
+    assert again == pytest.approx(images((0.0, sighting), (seconds, sighting)).again)
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(1.0, 2.0), (100.0, 25.0), (1000.0, 60.0)])
+def test_the_next_look_at_an_orphan_may_wait(seconds: float, again: float) -> None:
+    """When its photo comes, it is looked at with that."""
+    assert again == pytest.approx(lone((0.0, JSON), (seconds, JSON)).again)
+
+
+@pytest.mark.parametrize(("sidecar", "seconds", "again"), [(0.5, 0.0, 0.1), (0.5, 0.46, 0.04), (60.0, 0.0, 7.5)])
+def test_the_next_look_for_a_sidecar_comes_soon(sidecar: float, seconds: float, again: float) -> None:
+    """A few times during the wait, and at its end."""
+    arrivals = waiting(Patience(sidecar=sidecar))
+
+    assert again == pytest.approx(arrivals.see_sidecar(None, WHOLE.path, START + 0.1 + seconds).again)
 
 
 @pytest.mark.parametrize("writer", ["open", "none", "unknown"])

@@ -92,6 +92,19 @@ def test_what_turned_out_slow_may_turn_out_fast() -> None:
     assert candidates.postpone(b"a", 3.0, slow=True)
 
 
+def test_what_is_let_go_leaves_its_room() -> None:
+    """A slow one that leaves makes room for another slow one."""
+    candidates = Candidates(room=1, slow_room=1)
+    for path in (b"a", b"b"):
+        candidates.add(path, 0.0)
+        candidates.take(0.0)
+        assert candidates.postpone(path, 0.0, slow=True)
+        candidates.take(0.0)
+        candidates.drop(path)
+
+    assert (True, False) == state(candidates)
+
+
 def test_new_ones_are_imminent_until_they_were_looked_at() -> None:
     """Nobody knows yet whether they are whole."""
     candidates = Candidates()
