@@ -167,7 +167,7 @@ def _replace(inbox: Path) -> None:
 
 @pytest.mark.parametrize("change", [_remove, _rename, _leave_away, _replace])
 def test_an_inbox_that_is_made_anew_is_watched_again(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    """Photos that are dropped into the new folder are taken before a scan interval is over, again and again."""
+    """Photos in the new folder are taken before a scan interval is over, and its events are heard."""
     house = House(tmp_path)
     with house.running():
         _drop(house.inbox, 0)
@@ -180,6 +180,7 @@ def test_an_inbox_that_is_made_anew_is_watched_again(tmp_path: Path, change: Cal
                 house.wait_rows(1 + already + number)
         assert eventually(house.is_empty)
 
+    assert 2 <= len(house.said("inbox.watching") + house.said("inbox.rebuilt"))
     assert len(house.rows()) == len({row["imagen"] for row in house.rows()})
     assert [] == house.said("worker.crashed")
     assert 0 == house.command("verify").returncode
