@@ -40,7 +40,8 @@ class Chain:
         """Start nothing yet."""
         self._wanted = links
         self._closed = False
-        self._set_up(links)
+        self._desk = Desk(links.options)
+        self._take(links)
 
     @property
     def waits(self) -> bool:
@@ -71,9 +72,7 @@ class Chain:
 
     def read_file(self, path: str, request: Request) -> Reading:
         """Have the photo at *path* read; raises what `ask` raises."""
-        if (wanted := self._wanted) is not self._links:
-            self._desk.close()
-            self._set_up(wanted)
+        self._renew()
         try:
             if self._seats:
                 self._desk.open_file(path)
@@ -88,9 +87,17 @@ class Chain:
         self._closed = True
         self._desk.close()
 
-    def _set_up(self, links: Links) -> None:
-        self._links = links
-        self._desk = Desk(links.options)
-        self._seats = [guarded(seat, links.breakers[seat.name]) for seat in self._desk.seats]
-        if self._closed:
+    def _renew(self) -> None:
+        """Take over new links, if there are any; children that nothing changes for stay."""
+        wanted = self._wanted
+        if wanted.options != self._links.options:
             self._desk.close()
+            self._desk = Desk(wanted.options)
+            if self._closed:
+                self._desk.close()
+        if wanted is not self._links:
+            self._take(wanted)
+
+    def _take(self, links: Links) -> None:
+        self._links = links
+        self._seats = [guarded(seat, links.breakers[seat.name]) for seat in self._desk.seats]

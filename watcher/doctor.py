@@ -56,7 +56,9 @@ def _engines(settings: Settings) -> Iterator[Finding]:
     for name in skipped(settings):
         yield Finding(name, "warning", f"{name} has no key and is skipped.", "Set OPENAI_API_KEY to use it.")
     if not options.engines:
-        yield Finding("engines", "warning", "No engine reads: every row says NO_DETECTADA.", "See [reading] engines.")
+        # Without a word of what was skipped, that is what somebody wants.
+        level = "error" if settings.reading.engines else "warning"
+        yield Finding("engines", level, "No engine reads: every row says NO_DETECTADA.", "See [reading] engines.")
     with closing(Desk(options)) as desk:
         for seat in desk.seats:
             try:

@@ -28,15 +28,15 @@ class Session:
         self.config: Path | None = None
         self.loud = False
 
-    def settings(self, config: Path | None = None) -> Settings:
-        """Read the settings.
+    def settings(self, config: Path | None = None, *, reading: bool = True) -> Settings:
+        """Read the settings; one who is not *reading* plates needs no key.
 
         Raises:
             SettingsInvalid: They cannot be used.
 
         """
         self.config = config or self.config
-        return load(config=self.config, environment=self.environment)
+        return load(config=self.config, environment=self.environment, reading=reading)
 
     def listen(self, settings: Settings, stream: TextIO, *, level: str = "") -> None:
         """Let *stream* have the log of a command that works, at the level of the settings if none is given."""
@@ -49,9 +49,9 @@ class Session:
             environment=self.environment,
         )
 
-    def quiet(self, config: Path | None, stream: TextIO) -> Settings:
+    def quiet(self, config: Path | None, stream: TextIO, *, reading: bool = False) -> Settings:
         """Read the settings for a command that answers on standard output and logs only trouble to *stream*."""
-        settings = self.settings(config)
+        settings = self.settings(config, reading=reading)
         self.listen(settings, stream, level="warning")
         return settings
 

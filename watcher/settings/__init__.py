@@ -74,6 +74,7 @@ def load(
     environment: Mapping[str, str],
     overrides: Mapping[str, Any] | None = None,
     places: Sequence[Path] = PLACES,
+    reading: bool = True,
 ) -> Settings:
     """Return the configuration.
 
@@ -83,6 +84,7 @@ def load(
             to which relative folders and *places* belong; without it they belong to the working directory.
         overrides: What the command line sets, nested as in the file; a value of none sets nothing.
         places: Where the file is looked for when nobody names one.
+        reading: Plates are to be read, so somebody must be able to.
 
     Raises:
         SettingsInvalid: Its reason names every problem there is, one sentence a line.
@@ -100,7 +102,7 @@ def load(
     )
     says: dict[str, Any] = functools.reduce(merged, (source.says for source in reversed(sources)), {})
     says = _at_home(says, home)
-    problems += _checked(says, sources)
+    problems += [*_checked(says, sources), *(_without_reader(says, sources) if reading else ())]
     if problems:
         raise SettingsInvalid("\n".join(problems), hint=f"The file is {path}." if path else "")
     return Settings(**says)
@@ -150,17 +152,26 @@ def _checked(says: dict[str, Any], sources: Sequence[Source]) -> Iterator[str]:
 
 
 def _checked_engines(says: dict[str, Any], sources: Sequence[Source]) -> Iterator[str]:
-    """Yield a sentence if nobody can read, and for every section of options that no engine will ask for."""
-    asked: object = dig(says, ("reading", "engines"))
-    with contextlib.suppress(ValueError):
-        asked = listed(asked)
-    names = list(asked) if isinstance(asked, list | tuple) else list(ReadingSettings().engines)
-    if names == ["openai"] and not dig(says, _KEY):
-        key = called(("reading", "engines"), sources)
-        yield f'{key} asks only openai, which has no key; set OPENAI_API_KEY or add "tesseract".'
+    """Yield a sentence for every section of options that no engine will ask for."""
+    names = _asked(says)
     sections = dig(says, ("engines",))
     for section in sections if isinstance(sections, dict) else ():
         ours = [*EngineSettings.model_fields, *(str(name) for name in names)]
         if section not in ours and (close := difflib.get_close_matches(section, ours, n=1, cutoff=0.8)):
             key = called(("engines", section), sources)
             yield f"{key} is for an engine that is not asked; did you mean [engines.{close[0]}]?"
+
+
+def _without_reader(says: dict[str, Any], sources: Sequence[Source]) -> Iterator[str]:
+    """Yield a sentence if nobody can read."""
+    if _asked(says) == ["openai"] and not dig(says, _KEY):
+        key = called(("reading", "engines"), sources)
+        yield f'{key} asks only openai, which has no key; set OPENAI_API_KEY or add "tesseract".'
+
+
+def _asked(says: dict[str, Any]) -> list[object]:
+    """Return the engines that are to be asked, whatever somebody wrote there."""
+    asked: object = dig(says, ("reading", "engines"))
+    with contextlib.suppress(ValueError):
+        asked = listed(asked)
+    return list(asked) if isinstance(asked, list | tuple) else list(ReadingSettings().engines)
