@@ -94,9 +94,11 @@ class Intake:
                     unreadable += 1
                     log.warning("inbox.look_failed", path=arrival.image.path, reason=str(error))
             durable.sync_files(uploads, [group[0].image.temporary for _, group in groups if _is_copied(group)])
-            kept = [group for arrival, group in groups if group and self._is_unchanged(arrival, group)]
-            for _, group in groups:
-                if _is_copied(group) and group not in kept:
+            kept = []
+            for arrival, group in groups:
+                if group and self._is_unchanged(arrival, group):
+                    kept.append(group)
+                elif _is_copied(group):
                     _abandon(uploads, group[0].image.temporary)
             undo.pop_all()
         changed = len(groups) - len(kept)
