@@ -603,15 +603,28 @@ def test_trouble_with_the_disk_is_not_tried_one_by_one(shop: Shop) -> None:
 
 
 def test_a_bug_in_looking_does_not_stop_acts(shop: Shop) -> None:
-    """It is logged each time, and as it is always the same it does not stop the line."""
+    """What is owed is done meanwhile; nine looks in a row may fail, and one that does not wipes them out."""
     names = shop.owe(3)
     feeder = Feeding(troubles={"look": KeyError("a bug")})
     shop.feed(feeder)
 
     assert [0.0, 0.0, 0.0, 1.0] == shop.rounds(4)
-    shop.rounds(30)
+    shop.rounds(5)
     assert names == [batch[0] for batch in shop.performed]
     assert not shop.worker.looking
+    bug = feeder.troubles.pop("look")
+    assert [7.0] == shop.rounds(1)
+    feeder.troubles["look"] = bug
+    assert [1.0] * 9 == shop.rounds(9)
+
+
+def test_ten_looks_in_a_row_that_crash_stop_the_line(shop: Shop) -> None:
+    """Nothing is ever taken in: it is us, and a start may help."""
+    shop.feed(Feeding(troubles={"look": KeyError("a bug")}))
+    shop.rounds(9)
+
+    with pytest.raises(LineBroken):
+        shop.rounds(1)
 
 
 def test_ten_different_arrivals_that_crash_stop_the_line(shop: Shop) -> None:

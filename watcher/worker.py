@@ -42,7 +42,8 @@ class Worker:
         self._ring = ring
         self._untold: list[Callable[[], None]] = []
         self._crashed: dict[str, Task] = {}
-        self._faults: set[str] = set()
+        self._faults: set[bytes] = set()
+        self._fumbles = 0
         self._first = True
         self._stall = Stall()
         self._starved = Stall()
@@ -98,14 +99,16 @@ class Worker:
         if now < self._starved.until:
             return self._starved.until - now
         try:
-            self._admit(feeder, self._look(feeder))
+            arrivals, self._fumbles = self._look(feeder), 0
+            self._admit(feeder, arrivals)
         except Deferred as error:
             # The acts that are owed go on meanwhile.
             return self._stalled(self._starved, error)
         except Fatal:
             raise
         except Exception as error:  # noqa: BLE001 (a fault in looking must not stop the acts that are owed)
-            self._count(f"looking at {self.lane.name}", error)
+            self._fumbles += 1
+            self._complain(f"look {self._fumbles}", error, self._fumbles)
             return 1.0
         self._starved.times = 0
         return feeder.pause()
@@ -128,17 +131,17 @@ class Worker:
             raise
         except Exception as error:  # noqa: BLE001 (see above)
             if len(arrivals) == 1:
-                self._count(repr(arrivals[0].image.path), error)
+                self._faults.add(arrivals[0].image.path)
+                self._complain(repr(arrivals[0].image.path), error, len(self._faults))
                 return
             for arrival in arrivals:
                 self._admit(feeder, [arrival])
 
-    def _count(self, what: str, error: Exception) -> None:
-        """Log a fault outside any act, and brake if there are too many different ones in a row."""
+    def _complain(self, what: str, error: Exception, times: int) -> None:
+        """Log a fault outside any act, and brake if it is one too many in a row."""
         log.error("worker.crashed", lane=self.lane.name, path=what, exc_info=error)
-        self._faults.add(what)
-        if len(self._faults) >= _BRAKE:
-            raise _broken(len(self._faults), self.lane.name)
+        if times >= _BRAKE:
+            raise _broken(f"{times} looks or arrivals", self.lane.name)
 
     def _work(self) -> bool:
         """Do one batch of each act that is due, so that no kind of act waits for another; return whether any was."""
@@ -198,7 +201,7 @@ class Worker:
                 last = failure.error
         if len(self._crashed) >= _BRAKE:
             self._let_go(list(self._crashed.values()))
-            raise _broken(len(self._crashed), self.lane.name)
+            raise _broken(f"{len(self._crashed)} different images", self.lane.name)
         self._tell()
 
     def _pass(self, verdict: Verdict, error: Exception, *, again: bool) -> None:
@@ -240,8 +243,8 @@ class Worker:
             self._untold.pop(0)
 
 
-def _broken(number: int, lane: str) -> LineBroken:
+def _broken(what: str, lane: str) -> LineBroken:
     return LineBroken(
-        f"{number} different images in a row failed in lane {lane} for no known reason.",
+        f"{what} in a row failed in lane {lane} for no known reason.",
         hint="The log says how (worker.crashed); nothing is lost, all of them will be done again.",
     )
