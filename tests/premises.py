@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from tests.makers import Hands
 from watcher.arrivals import Patience
@@ -19,7 +20,6 @@ from watcher.inbox import Inbox
 from watcher.inbox.looks import look_at_image
 from watcher.intake import Intake
 from watcher.intake.quarantine import Quarantine
-from watcher.intake.source import Look
 from watcher.journal import Journal
 from watcher.journal.connection import Connection
 from watcher.journal.questions import Questions
@@ -34,11 +34,18 @@ DAY = 24 * 3600.0
 LARGEST = 1 << 20
 
 
-def look_below(root: Path) -> Look:
+class LookBelow(Protocol):
+    """A look at a file, given the last sighting of it if there was one."""
+
+    def __call__(self, path: bytes, last: Sighting | None = None, /) -> Sighting | None:
+        """Look at the file at *path*."""
+
+
+def look_below(root: Path) -> LookBelow:
     """Return the look at a file below *root*."""
 
-    def look(path: bytes) -> Sighting | None:
-        seen = look_at_image(os.fsencode(root), path, frozenset())
+    def look(path: bytes, last: Sighting | None = None, /) -> Sighting | None:
+        seen = look_at_image(os.fsencode(root), path, frozenset(), last)
         return seen if isinstance(seen, Sighting) else None
 
     return look

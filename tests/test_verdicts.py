@@ -65,9 +65,10 @@ def test_five_unexplained_failures_alone_park(act: str, strikes: int, *, alone: 
     assert "KeyError: 'x'" in verdict.reason
 
 
-def test_a_lost_child_is_unexplained() -> None:
-    """It may be the image that kills it."""
-    assert "crashed" == judge(Failure(TASK, ChildLost("killed", late=True))).kind
+def test_a_lost_child_counts_against_its_image_and_not_against_us() -> None:
+    """It may be the image that kills it; only a child that never did any work says that we are broken."""
+    assert "lost" == judge(Failure(TASK, ChildLost("killed", late=False))).kind
+    assert "crashed" == judge(Failure(TASK, ChildLost("no module", late=False, young=True))).kind
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1e12) | st.none())

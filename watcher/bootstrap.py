@@ -238,6 +238,6 @@ def _ring(workers: Iterable[Worker]) -> None:
         worker.lane.bell.set()
 
 
-def _look_in(root: bytes, path: bytes) -> Sighting | None:
-    seen = look_at_image(root, path, current_network_devices())
+def _look_in(root: bytes, path: bytes, last: Sighting | None) -> Sighting | None:
+    seen = look_at_image(root, path, current_network_devices(), last)
     return seen if isinstance(seen, Sighting) else None

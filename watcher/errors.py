@@ -133,9 +133,10 @@ class LineBroken(Fatal):
 
 
 class ChildLost(Exception):
-    """A child process died or was killed at its deadline; *late* tells which."""
+    """A child process died or was killed at its deadline; *late* tells which, *young* that it never did any work."""
 
-    def __init__(self, reason: str, *, late: bool) -> None:
-        """Take what is known of the end as *reason*; *late* is true if the deadline ended it."""
+    def __init__(self, reason: str, *, late: bool, young: bool = False) -> None:
+        """Take what is known of the end as *reason*."""
         super().__init__(reason)
         self.late = late
+        self.young = young

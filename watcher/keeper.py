@@ -37,7 +37,7 @@ class Keeper:
         if now - self._resumed_at >= _RESUME_SECONDS:
             self._resumed_at = now
             self._quarantine.resume()
-        if now - self._pruned_at >= _PRUNE_SECONDS:
+        if now - self._pruned_at >= _PRUNE_SECONDS or self._quarantine.is_filling():
             self._pruned_at = now
             self._quarantine.prune()
         return self._inbox.round(self._batch)

@@ -24,6 +24,7 @@ _TURNS = {  # by the orientation of EXIF, how rows and columns lie in the file
     8: Image.Transpose.ROTATE_90,
 }
 _LONGEST = 200
+_LONGEST_SIDE, _SLIMMEST = 32_768, 64
 # What Pillow raises for pictures that are broken one way or another, as fuzzing shows.
 _BROKEN = (
     OSError,
@@ -53,6 +54,8 @@ def open_picture(data: bytes, *, max_pixels: int) -> Picture:
             warnings.simplefilter("ignore")  # broken EXIF is nobody's business here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+                if max(image.size) > _LONGEST_SIDE or max(image.size) > _SLIMMEST * min(image.size):
+                    raise EngineRefused(f"No camera makes pictures of {image.width} by {image.height} pixels.")
                 flat = _turned(_flat(image), _turn(image))
                 return Picture(flat.width, flat.height, flat.tobytes())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -69,8 +69,9 @@ class Seat:
 
     Attributes:
         name: Of the engine.
-        read: What the engine says of the picture that is open on the desk. Raises EngineUnavailable (code
-            `engine_timeout` at the deadline), EngineRefused, or ChildLost if the child of the pixels died.
+        read: What the engine says of the picture that is open on the desk. At the deadline (code `engine_timeout`) a
+            networked engine raises EngineUnavailable, a local one EngineRefused; ChildLost if the child of the pixels
+            died.
         probe: A sentence with name and version of what would read; raises EngineUnavailable with the remedy.
 
     """
@@ -130,7 +131,7 @@ class Desk:
         """Let the child decode *photo*; return width and height in pixels, or None if it refused the picture.
 
         Raises:
-            ChildLost: The child died of it, or was killed at the deadline.
+            ChildLost: The child died of it.
 
         """
         self._photo = photo
@@ -158,6 +159,11 @@ class Desk:
             answer, _ = self._pixels.call("open", {}, self._photo, seconds=self._half)
         except EngineRefused as error:
             self._refusal = error
+        except ChildLost as error:
+            if not error.late:
+                raise
+            # The same picture would take as long again: that is said of the picture, and it gets its row.
+            self._refusal = EngineRefused(f"Decoding was not done within {self._half:g} s.", code="decode_timeout")
         else:
             self._size = self._checked(self._pixels, "pixels", partial(wire.size_in, answer))
         self._opened_in = self._pixels.generation
@@ -178,7 +184,9 @@ class Desk:
         except ChildLost as error:
             if not error.late:
                 raise
-            raise _timeout(name, self._half) from error
+            # Nobody else is in its way: it is the picture that takes so long.
+            late = f"The engine {name} was not done within {self._half:g} s."
+            raise EngineRefused(late, code="engine_timeout") from error
         return self._checked(self._pixels, name, partial(wire.reading_in, answer, engine=name))
 
     def _read_networked(self, name: str, request: Request) -> Reading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from watcher.errors import Deferred, Rejected, StorageUnavailable, WatcherError
+from watcher.errors import ChildLost, Deferred, Rejected, StorageUnavailable, WatcherError
 from watcher.journal import LONGEST_PAUSE
 from watcher.model import Task
 
@@ -32,7 +32,8 @@ class Verdict:
 
     Attributes:
         task: What failed.
-        kind: `deferred` and `crashed` are tried again, the latter as suspect; `parked` waits for a person.
+        kind: `deferred`, `lost` and `crashed` are tried again, the latter two as suspect, since a child or we broke
+            down over it; `parked` waits for a person.
         seconds: The pause before the next attempt.
         code: A short word for logs.
         reason: A sentence for the operator.
@@ -40,7 +41,7 @@ class Verdict:
     """
 
     task: Task
-    kind: Literal["deferred", "crashed", "parked"]
+    kind: Literal["deferred", "lost", "crashed", "parked"]
     seconds: float
     code: str
     reason: str
@@ -58,6 +59,9 @@ def judge(failure: Failure) -> Verdict:
         return Verdict(task, "parked", 0.0, error.code, str(error))
     if isinstance(error, WatcherError):
         return Verdict(task, "deferred", _pause(task, error), error.code, str(error))
+    if isinstance(error, ChildLost) and not error.young:
+        # It does work for other images, so this is no fault of ours that must stop the line.
+        return Verdict(task, "lost", _pause(task, error), "reader_crashed", str(error))
     if parkable and task.alone and task.strikes >= MOST_STRIKES:
         reason = f"It failed {task.strikes} times without an explanation, the last time by {_named(error)}."
         return Verdict(task, "parked", 0.0, "internal_error", reason)

@@ -420,3 +420,15 @@ def test_another_sidecar_is_not_read_for_the_one_that_was_seen(root: bytes) -> N
 
 def _expect(expected: object, actual: object) -> None:
     assert expected == actual
+
+
+def test_a_hole_of_terabytes_is_not_looked_into(tmp_path: Path) -> None:
+    """One FTP command makes such a file; what is larger than we take is known by its size alone."""
+    with (tmp_path / "cam.jpg").open("wb") as file:
+        file.write(jpeg())
+        file.truncate(1 << 41)
+
+    sighting = look_at_image(os.fsencode(tmp_path), b"cam.jpg", NOBODY, largest=1 << 20)
+
+    assert isinstance(sighting, Sighting)
+    assert ("cut", 1 << 41) == (sighting.ending, sighting.identity.size)

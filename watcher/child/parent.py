@@ -13,7 +13,7 @@ import structlog
 
 from watcher.child import messages
 from watcher.child.process import Process
-from watcher.errors import ChildLost, Deferred
+from watcher.errors import ChildLost, Deferred, WatcherError
 
 log = structlog.get_logger()
 
@@ -84,6 +84,7 @@ class Child:
         self._environment = dict(environment or {})
         self._process: Process | None = None
         self._calls = 0
+        self._young = True
         self._closed = False
         self._calling = threading.Lock()
         self._changing = threading.Lock()
@@ -113,7 +114,13 @@ class Child:
             process = self._living() or self._start()
             self._calls += 1
             message = messages.pack({"method": method, "arguments": dict(arguments)}, blob)
-            return self._ask(process, message, seconds)
+            try:
+                answer = self._ask(process, message, seconds)
+            except WatcherError:
+                self._young = False  # a refusal is an answer too
+                raise
+            self._young = False
+            return answer
 
     def rest(self) -> None:
         """Say that nothing kept in the child is needed any more; it ends here if it has answered enough calls."""
@@ -183,13 +190,13 @@ class Child:
         """End the process and return the error that says why; log it with the last words, unless we closed it."""
         process, closed = self._process, self._closed
         if process is None:
-            return ChildLost(reason, late=late)
+            return ChildLost(reason, late=late, young=self._young)
         fate = self._end()
         reason = self._redacted(reason or fate)
         if not closed:
             words = self._redacted(trace or process.last_words())
             log.warning("child.lost", child=self._target, pid=process.pid, reason=reason, late=late, tail=words)
-        return ChildLost(reason, late=late)
+        return ChildLost(reason, late=late, young=self._young)
 
     def _end(self) -> str:
         """End the process, if there is one, and return a sentence about how it ended."""

@@ -90,7 +90,7 @@ class Inbox:
             OSError: It cannot be looked at.
 
         """
-        seen = look_at_image(self._root, path, self.sentry.network)
+        seen = look_at_image(self._root, path, self.sentry.network, largest=self._arrivals.patience.largest)
         return seen if isinstance(seen, Sighting) else None
 
     def round(self, limit: int) -> list[Arrival]:

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from functools import partial
 
 from watcher import durable, images, sidecar
 from watcher.model import Ending, Identity, Sighting, Writer
@@ -46,17 +47,18 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 def look_at_image(
-    root: bytes, path: bytes, network: Container[int], last: Sighting | None = None
+    root: bytes, path: bytes, network: Container[int], last: Sighting | None = None, *, largest: int = 1 << 28
 ) -> Sighting | Ignored | None:
     """Look at the image at *path* below *root*; none if it is gone.
 
-    What *last* saw inside the file is taken over if the file is unchanged.
+    What *last* saw inside the file is taken over if the file is unchanged. One of more than *largest* bytes is not
+    looked into: a hole of terabytes costs a stranger nothing.
 
     Raises:
         OSError: The folder cannot be looked into at all.
 
     """
-    return _look(root, path, network, last, _inside_image)
+    return _look(root, path, network, last, partial(_inside_image, largest))
 
 
 def look_at_sidecar(root: bytes, path: bytes, network: Container[int]) -> Sighting | Ignored | None:
@@ -160,8 +162,8 @@ def _writer(descriptor: int) -> Writer:
     return "none"
 
 
-def _inside_image(descriptor: int, size: int) -> tuple[Ending, str]:
-    return images.ending(descriptor, size)
+def _inside_image(largest: int, descriptor: int, size: int) -> tuple[Ending, str]:
+    return images.ending(descriptor, size) if size <= largest else ("cut", "")
 
 
 def _inside_sidecar(descriptor: int, size: int) -> tuple[Ending, str]:

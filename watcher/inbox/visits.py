@@ -68,7 +68,8 @@ class Visits:
             self._arrivals.forget(name)
 
     def _image(self, path: bytes, now: float) -> Answer:
-        seen = look_at_image(self._root, path, self._network(), self._arrivals.last(path))
+        largest = self._arrivals.patience.largest
+        seen = look_at_image(self._root, path, self._network(), self._arrivals.last(path), largest=largest)
         if not isinstance(seen, Sighting):
             self._pass_over(path, seen)
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +16,11 @@ from watcher import durable
 from watcher.arrivals import Arrivals, Patience
 from watcher.clocks import Clocks
 from watcher.durable.files import identity_of
+from watcher.errors import StorageUnavailable
 from watcher.intake.leftovers import same_file
 from watcher.intake.reasons import REASONS, explanation, source_in
-from watcher.intake.source import Look, remove_source
-from watcher.model import Image
+from watcher.intake.source import remove_source
+from watcher.model import Image, Sighting
 
 log = structlog.get_logger()
 
@@ -28,6 +29,10 @@ _RESUMABLE = "truncated"
 _RESUME_SECONDS = 24 * 3600.0
 _MEGABYTE = 1024 * 1024
 _BLOCK = 512
+_ROUND_SECONDS = 0.1
+_MOST_ITEMS = 10_000
+
+LookAgain = Callable[[bytes, Sighting | None], Sighting | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +46,20 @@ class Item:
 
 
 class Quarantine:
-    """The folder `data/quarantine`; *inbox* is a real path, *look* looks at a file of the quarantine."""
+    """The folder `data/quarantine`; *inbox* is a real path, *look* looks at a file here, given the last sighting."""
 
-    def __init__(self, folder: Path, inbox: Path, *, look: Look, clocks: Clocks, days: float, megabytes: float) -> None:
+    def __init__(
+        self, folder: Path, inbox: Path, *, look: LookAgain, clocks: Clocks, days: float, megabytes: float
+    ) -> None:
         self.folder = folder
         self._inbox = inbox
         self._look = look
         self._clocks = clocks
         # What is too large for us the inbox will say.
         self._arrivals = Arrivals(Patience(largest=sys.maxsize))
+        self._resumed = ""
+        self._unpruned = 0
+        self._refused: set[str] = set()
         self.adopt(days, megabytes)
 
     def adopt(self, days: float, megabytes: float) -> None:
@@ -84,9 +94,14 @@ class Quarantine:
                     durable.write_new(here, name + REASON_ENDING, explanation(reason, image, self._clocks.now()))
                 with suppress(FileExistsError):
                     if self._moved(here, name, image) or self.taken(image.name):
+                        self._unpruned += image.identity.size
                         return True
                     durable.remove(here, name + REASON_ENDING)
         return False
+
+    def is_filling(self) -> bool:
+        """Return whether so much came since the last `prune` that the next is due at once."""
+        return self._unpruned > self._megabytes * _MEGABYTE / 4
 
     def resume(self) -> None:
         """Give photos back to the inbox that became whole here: their sender resumed the upload within a day.
@@ -95,16 +110,31 @@ class Quarantine:
             StorageUnavailable: The quarantine or the inbox cannot be used.
 
         """
-        now = self._clocks.wall()
-        for item in _items(self.folder, _RESUMABLE):
+        now, began = self._clocks.wall(), self._clocks.monotonic()
+        # Where the last round left off: a stranger must not make one round last.
+        items = sorted(_items(self.folder, _RESUMABLE), key=lambda item: (item.name <= self._resumed, item.name))
+        for item in items:
+            if self._clocks.monotonic() - began > _ROUND_SECONDS:
+                return
+            self._resumed = item.name
             path = os.fsencode(f"{item.reason}/{item.name}")
             with durable.storage("the quarantine"):
-                seen = self._look(path) if now - item.since <= _RESUME_SECONDS else None
+                last = self._arrivals.last(path)
+                seen = self._look(path, last) if now - item.since <= _RESUME_SECONDS else None
             if seen is None:
                 self._arrivals.forget(path)
             elif self._arrivals.see_image(seen, self._clocks.monotonic()).settled:
                 self._arrivals.forget(path)
-                self._give_back(item)
+                self._try_to_give_back(item)
+
+    def _try_to_give_back(self, item: Item) -> None:
+        """Give *item* back, unless its folder does not take it: then it stays, and that is said once."""
+        try:
+            self._give_back(item)
+        except StorageUnavailable as error:
+            if item.name not in self._refused:
+                log.warning("intake.resume_failed", item=f"{item.reason}/{item.name}", reason=str(error))
+            self._refused.add(item.name)
 
     def prune(self) -> None:
         """Remove what is too old, then the oldest until the rest is small enough, and reasons that are alone.
@@ -115,11 +145,11 @@ class Quarantine:
         """
         items = sorted(self.items(), key=lambda item: item.since)
         oldest = self._clocks.wall() - timedelta(days=self._days).total_seconds()
-        size = sum(item.size for item in items)
+        size, number, self._unpruned = sum(item.size for item in items), len(items), 0
         for item in items:
-            if item.since >= oldest and size <= self._megabytes * _MEGABYTE:
+            if item.since >= oldest and size <= self._megabytes * _MEGABYTE and number <= _MOST_ITEMS:
                 break
-            size -= item.size
+            size, number = size - item.size, number - 1
             with durable.storage("the quarantine"), durable.opened_folder(self._path(item.reason)) as folder:
                 durable.remove(folder, item.name)
             log.info("intake.pruned", item=f"{item.reason}/{item.name}", reason=item.reason)

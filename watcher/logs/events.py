@@ -34,6 +34,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "intake.released": "A source that could not be removed before was removed.",
         "intake.quarantined": "A file that can never be taken in was moved to the quarantine.",
         "intake.duplicated": "The same bytes again: moved to the quarantine, with the name of the first image.",
+        "intake.resume_failed": "A file in the quarantine became whole, but its folder does not take it back.",
         "intake.resumed": "A file in the quarantine became whole and is taken in after all.",
         "intake.pruned": "A file was removed from the quarantine for its age or for the room it took.",
         "intake.sidecar_late": "A sidecar came after its image had been taken in; it is kept in the quarantine.",
