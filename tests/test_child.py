@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 
 from watcher.child import cell, messages
 from watcher.child.parent import Child, Limits
-from watcher.child.process import Process, _fate
+from watcher.child.process import Process, _fate, _send
 from watcher.errors import (
     ChildLost,
     Deferred,
@@ -299,6 +299,13 @@ class TestLoss:
 
         assert ("It ended by SIGKILL.", False) == (str(loss), loss.late)
 
+    def test_nobody_listens(self) -> None:
+        """To a child that closed its input nothing more is sent; that it is gone shows elsewhere."""
+        listening, speaking = os.pipe()
+        os.close(listening)
+        with open(speaking, "wb", buffering=0) as pipe:
+            assert b"" == bytes(_send(pipe, memoryview(b"hello")))
+
     def test_fates(self) -> None:
         """Also of a process that hangs in the kernel something can be said."""
         assert "It could not be ended." == _fate(None)
@@ -352,6 +359,29 @@ class TestLoss:
 
         assert "child_not_started" == caught.value.code
         assert 1 == worker.call("echo", {}, seconds=SECONDS)[0]["calls"]
+
+
+class TestYouth:
+    """Whether a child that is lost ever did any work."""
+
+    def test_never_worked(self) -> None:
+        """A child that is lost over and over without an answer is young, however often it was started."""
+        with closing(child()) as made:
+            assert [True, True] == [lost(partial(made.call, "leaves", {}, seconds=SECONDS)).young for _ in range(2)]
+
+    @pytest.mark.parametrize("which", ["refused", "unavailable"])
+    def test_refusing_is_work(self, worker: Child, which: str) -> None:
+        """A child that only ever answered with an error of ours works."""
+        with pytest.raises(WatcherError):
+            worker.call("raises", {"which": which}, seconds=SECONDS)
+
+        assert not lost(partial(worker.call, "leaves", {}, seconds=SECONDS)).young
+
+    def test_worked_before(self, worker: Child) -> None:
+        """One that answered once is not young any more, also after it was replaced."""
+        worker.call("echo", {}, seconds=SECONDS)
+
+        assert [False, False] == [lost(partial(worker.call, "leaves", {}, seconds=SECONDS)).young for _ in range(2)]
 
 
 class TestLies:

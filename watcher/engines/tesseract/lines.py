@@ -12,7 +12,7 @@ from watcher.model import Kind
 
 _LEAST = 0.2  # below it, hardly one answer in ten is right
 _WHOLE = 0.4  # from here on a longer answer wins over a surer one that is a part of it
-_LENGTHS: Mapping[Kind, tuple[int, int]] = {"plate": (4, 10), "vin": (11, 17), "trailer_id": (7, 11)}
+_LENGTHS: Mapping[Kind, tuple[int, int]] = {"plate": (4, 10), "vin": (11, 17), "trailer_id": (8, 11)}
 _MOST_WORDS = 4
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 _LONGEST = 100  # characters
@@ -28,7 +28,14 @@ class Line:
 
 
 def by_line(found: Mapping[str, list[Any]]) -> list[list[Line]]:
-    """Return the words of each line that Tesseract's table gives; -1 as confidence means that there is no word."""
+    """Return the words of each line that Tesseract's table gives; -1 as confidence means that there is no word.
+
+    Raises:
+        ValueError: It is no such table; there is one even of an empty page.
+
+    """
+    if "text" not in found:
+        raise ValueError("its answer is not a table")
     lines: dict[tuple[int, int, int], list[Line]] = {}
     for row in (dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)):
         confidence, text = float(row["conf"]) / 100, str(row["text"]).strip()
