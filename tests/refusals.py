@@ -36,6 +36,7 @@ _NUMBERS = {
         "linkat": 265,
         "sync_file_range": 277,
         "inotify_init": 253,
+        "inotify_add_watch": 254,
         "renameat2": 316,
     },
     "aarch64": {
@@ -55,6 +56,7 @@ _NUMBERS = {
         "linkat": 37,
         "sync_file_range": 84,
         "inotify_init": 26,
+        "inotify_add_watch": 27,
         "renameat2": 276,
     },
 }

@@ -207,6 +207,7 @@ def test_one_sidecar_goes_to_one_photo(yard: Yard) -> None:
     assert isinstance(second, Arrival)
     assert first.sidecar is not None
     assert second.sidecar is None
+    assert yard.sidecar(b"cam.png") is not None, "in the next round it is free"
 
 
 def test_a_half_written_sidecar_is_waited_for(yard: Yard) -> None:
@@ -407,10 +408,12 @@ def test_a_sidecar_beside_a_photo_that_settles_is_not_alone(yard: Yard) -> None:
 
 def test_a_sidecar_that_has_just_been_given_sends_nobody_to_its_photo(yard: Yard) -> None:
     """That photo has arrived and waits to be written down: there is nothing to see for now."""
-    yard.put(b"cam.json", JSON)
+    for name in (b"cam.json", b"cam.jpg.json"):
+        yard.put(name, JSON)
     yard.put(PHOTO, jpeg())
     assert isinstance(yard.outcome(seconds=1.0), Arrival)
 
+    assert yard.visit(b"cam.jpg.json") is None
     assert yard.visit(b"cam.json") is None
 
 

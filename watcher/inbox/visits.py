@@ -50,7 +50,7 @@ class Visits:
         self._given: set[bytes] = set()
 
     def begin(self) -> None:
-        """Begin a round: what arrived in the last one has been written down."""
+        """Begin a round: what was given away in the last one has been written down."""
         self._given.clear()
 
     def visit(self, path: bytes, now: float) -> Answer:
@@ -96,6 +96,7 @@ class Visits:
                 raw, zone=HostZone(), now=self._clocks.now(), path=beside.path, identity=beside.identity
             )
             self._given.add(beside.path)
+        self._given.add(seen.path)
         self.forget(seen.path)
         return Arrival(seen, fact)
 
@@ -120,7 +121,7 @@ class Visits:
         beside = next((image for image in images if os.path.lexists(os.path.join(self._root, image))), None)
         if beside is not None:
             # Its history belongs to the image, which may have come after the listing that found the sidecar.
-            return None if path in self._given else beside
+            return None if self._given & {path, beside} else beside
         seen = look_at_sidecar(self._root, path, self._network())
         if not isinstance(seen, Sighting):
             self._pass_over(path, seen)
