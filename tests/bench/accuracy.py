@@ -3,7 +3,8 @@
 The photos lie in a folder with a file `labels.csv`: the columns `file`, `x`, `y`, `w`, `h` and `plate`; the rest of the
 box is not used. Each photo is read as the daemon would read it. A plate counts as exact if upper-case letters and
 digits are all the same, and likewise with O and 0 taken as one; "nothing" is a photo on which no plate was seen, and
-"wrong" any other answer: a wrong plate is worse than none. The first photo is read twice and timed the second time.
+"wrong" any other answer: a wrong plate is worse than none. "Failed" is a photo for which no engine could be asked. The
+first photo is read twice and timed the second time.
 """
 
 from __future__ import annotations
@@ -11,18 +12,24 @@ from __future__ import annotations
 import csv
 import os
 import re
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from tests.bench.measuring import Figure, Section, options, share, show
+from watcher import logs
 from watcher.bootstrap import lone_chain
 from watcher.chain import Chain
 from watcher.clocks import real_clocks
 from watcher.errors import ChildLost, WatcherError
 from watcher.model import Reading, Request
 from watcher.settings import Settings, environment, load
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -35,25 +42,24 @@ class Label:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was read on a photo, empty if nothing, and how many seconds it took."""
+    """What was read on a photo, empty if nothing, how many seconds it took, and whether no engine could be asked."""
 
     label: Label
     text: str
     seconds: float
+    failed: bool
 
 
-def measure(folder: Path, settings: Settings, *, most: int | None = None, told: bool = False) -> list[Section]:
+def measure(folder: Path, settings: Settings, *, most: int | None = None, told: bool = False) -> Section:
     """Return the figures for the photos in *folder*, *most* of each sub-folder; misses are listed if *told*."""
     answers = list(_answers(folder, settings, list(_labels(folder, most))))
-    chain = ", ".join(settings.reading.engines)
     groups: dict[str, list[Answer]] = {}
     for answer in answers:
         groups.setdefault(os.path.dirname(answer.label.file) or ".", []).append(answer)
     if len(groups) > 1:
         groups["all"] = answers
-    sections = [_section(f"{chain}: {name}", group) for name, group in groups.items()]
-    missed = "\n".join(_missed(answer) for answer in answers if not _is_exact(answer))
-    return [*sections[:-1], replace(sections[-1], notes=missed)] if told else sections
+    missed = "\n".join(_missed(answer) for answer in answers if not _is_exact(answer)) if told else ""
+    return _section(", ".join(settings.reading.engines), groups, missed)
 
 
 def plain(text: str | None) -> str:
@@ -77,36 +83,39 @@ def _answers(folder: Path, settings: Settings, labels: Sequence[Label]) -> Itera
         _read(chain, folder / labels[0].file)
         for label in labels:
             began = time.monotonic()
-            text = plain(_read(chain, folder / label.file).text)
-            yield Answer(label, text, time.monotonic() - began)
+            reading = _read(chain, folder / label.file)
+            text = plain(reading.text) if reading else ""
+            yield Answer(label, text, time.monotonic() - began, failed=reading is None)
     finally:
         chain.close()
 
 
-def _read(chain: Chain, path: Path) -> Reading:
+def _read(chain: Chain, path: Path) -> Reading | None:
     try:
         return chain.read_file(os.fspath(path), Request())
-    except (WatcherError, ChildLost):
-        return Reading(None)
+    except (WatcherError, ChildLost) as error:
+        log.warning("reading.engine_unavailable", path=os.fspath(path), reason=str(error))
+        return None
 
 
-def _section(title: str, answers: Sequence[Answer]) -> Section:
+def _section(title: str, groups: Mapping[str, Sequence[Answer]], notes: str) -> Section:
+    return Section(
+        title, [Figure(f"{name}, {len(group)} photos", _sum(group)) for name, group in groups.items()], notes
+    )
+
+
+def _sum(answers: Sequence[Answer]) -> str:
+    """Return all that is to be said about the *answers* of one folder."""
     exact = sum(map(_is_exact, answers))
     alike = sum(_alike(answer.text) == _alike(plain(answer.label.plate)) for answer in answers)
-    nothing = sum(not answer.text for answer in answers)
+    failed = sum(answer.failed for answer in answers)
+    nothing = sum(not answer.text for answer in answers) - failed
     seconds = [answer.seconds for answer in answers]
-    return Section(
-        title,
-        [
-            Figure("photos", str(len(answers))),
-            Figure("exact", _of(exact, answers)),
-            Figure("exact, O as 0", _of(alike, answers)),
-            Figure("nothing", _of(nothing, answers)),
-            Figure("wrong", _of(len(answers) - nothing - exact, answers)),
-            Figure("median", f"{share(seconds, 0.5):.2f} s"),
-            Figure("90 of 100 within", f"{share(seconds, 0.9):.2f} s"),
-        ],
-    )
+    counts = {"exact": exact, "O as 0": alike, "nothing": nothing, "wrong": len(answers) - exact - nothing - failed}
+    if failed:
+        counts["failed"] = failed
+    shares = [f"{name} {count / len(answers):.1%}" for name, count in counts.items()]
+    return ", ".join([*shares, f"median {share(seconds, 0.5):.2f} s", f"90 % within {share(seconds, 0.9):.2f} s"])
 
 
 def _is_exact(answer: Answer) -> bool:
@@ -121,10 +130,6 @@ def _alike(text: str) -> str:
     return text.replace("O", "0")
 
 
-def _of(count: int, answers: Sequence[Answer]) -> str:
-    return f"{count} ({count / len(answers):.1%})"
-
-
 def settings_for(chain: str, config: Path | None = None) -> Settings:
     """Return the settings in *config*, or the defaults, with this *chain* of engines unless it is empty."""
     chosen = {"WATCHER_READING__ENGINES": chain} if chain else {}
@@ -133,7 +138,7 @@ def settings_for(chain: str, config: Path | None = None) -> Settings:
 
 def main() -> None:
     """Measure as the command line says."""
-    parser = options(__doc__)
+    parser = options(__doc__, works=False)
     place = os.environ.get("MATRICULA_PLATES")
     parser.add_argument("--plates", type=Path, default=place, help="the folder with labels.csv; else MATRICULA_PLATES")
     parser.add_argument("--engines", default="", help="a chain such as rapidocr,tesseract; else what the settings say")
@@ -143,7 +148,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.plates is None or not (given.plates / "labels.csv").exists():
         parser.error("there is no folder with photos and labels.csv: name it with --plates or MATRICULA_PLATES")
-    show(*measure(given.plates, settings_for(given.engines, given.config), most=given.most, told=given.misses))
+    logs.configure(format="auto", level="warning", plates="show", stream=sys.stderr, environment={})
+    try:
+        settings = settings_for(given.engines, given.config)
+        show(measure(given.plates, settings, most=given.most, told=given.misses))
+    except WatcherError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -190,8 +190,9 @@ def scratch(where: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def options(description: str | None) -> argparse.ArgumentParser:
-    """Return a command line with what all benchmarks have in common."""
+def options(description: str | None, *, works: bool = True) -> argparse.ArgumentParser:
+    """Return a command line with what all benchmarks have in common; one that *works* needs a folder."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where to work: on the disk that is to be measured")
+    if works:
+        parser.add_argument("--folder", type=Path, help="where to work: on the disk that is to be measured")
     return parser

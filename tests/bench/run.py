@@ -46,7 +46,7 @@ def main() -> None:
         sections = list(full(folder) if given.full else short(folder))
     if given.plates is not None:
         settings = accuracy.settings_for(given.engines)
-        sections += accuracy.measure(given.plates, settings, most=None if given.full else 10)
+        sections.append(accuracy.measure(given.plates, settings, most=None if given.full else 10))
     show(*sections)
 
 
