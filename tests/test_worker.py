@@ -66,7 +66,7 @@ class Shop:
     def feed(self, feeder: Feeding) -> None:
         """Give the lane a source of work."""
         self.feeder = feeder
-        self.worker = self.hired()
+        self.worker = feeder.worker = self.hired()
 
     def owe(self, count: int, act: str = "store") -> list[str]:
         """Write down that many images that owe *act*, and return their names."""
@@ -118,10 +118,13 @@ class Feeding:
         self.troubles = troubles or {}
         self.admitted: list[list[str]] = []
         self.looks = 0
+        self.worker: Worker | None = None
+        self.seen_looking: list[bool] = []
 
     def look(self) -> list[Arrival]:
         """Return all that waits."""
         self.looks += 1
+        self.seen_looking.append(self.worker is not None and self.worker.looking)
         self._trouble(["look"])
         return [
             Arrival(Sighting(name.encode(), Identity(1, 2, 3, 4), 0, 1, "none", "whole", "jpg"))
@@ -442,15 +445,21 @@ def test_the_brake_holds_without_a_journal(shop: Shop, disk: Disk) -> None:
 
 def test_a_journal_that_cannot_be_claimed_from_is_waited_for(shop: Shop, disk: Disk) -> None:
     """With growing pauses, however often the bell rings; afterwards everything is done."""
-    [name] = shop.owe(1)
+    first, second = shop.owe(2)
     disk.fill()
     assert [1.0, 1.0, 0.75, 0.5, 0.25] == shop.rounds(1) + shop.rounds(4, seconds=0.25)
     assert [2.0] == shop.rounds(1)
     disk.free()
     shop.hands.turn(2)
     shop.rounds(1)
+    assert [[first]] == shop.performed
+    disk.fill()
 
-    assert [[name]] == shop.performed
+    assert [1.0] == shop.rounds(1), "the first pause after a success is short again"
+    disk.free()
+    shop.hands.turn(1)
+    shop.rounds(1)
+    assert [[first], [second]] == shop.performed
 
 
 def test_what_the_journal_could_not_be_told_is_told_later(
@@ -570,6 +579,8 @@ def test_acts_go_on_while_nothing_can_be_admitted(shop: Shop) -> None:
     shop.hands.turn(30)
     assert [7.0] == shop.rounds(1)
     assert [["a.jpg"]] == feeder.admitted
+    feeder.waiting, feeder.troubles["b.jpg"] = ["b.jpg"], StorageUnavailable("Full again.")
+    assert [1.0] == shop.rounds(1), "the first pause after a success is short again"
 
 
 def test_a_look_that_fails_is_not_a_look_that_hangs(shop: Shop) -> None:
@@ -578,6 +589,7 @@ def test_a_look_that_fails_is_not_a_look_that_hangs(shop: Shop) -> None:
     shop.feed(feeder)
     shop.rounds(1)
 
+    assert [True] == feeder.seen_looking
     assert not shop.worker.looking
 
 
@@ -705,6 +717,7 @@ def test_the_thread_works_until_it_is_told_to_stop(shop: Shop) -> None:
         shop.worker.stop()
         thread.join(10)
     assert not thread.is_alive()
+    assert shop.worker.rounds < 20, "it does not run hot"
 
 
 @pytest.mark.parametrize("room_again", [True, False])
