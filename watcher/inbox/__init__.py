@@ -86,11 +86,13 @@ class Inbox:
     def again(self, path: bytes) -> Sighting | None:
         """Return what one more look at the image at *path* shows; none if it is gone or no image any more.
 
+        It is not looked into, so that its ending says nothing.
+
         Raises:
             OSError: It cannot be looked at.
 
         """
-        seen = look_at_image(self._root, path, self.sentry.network, largest=self._arrivals.patience.largest)
+        seen = look_at_image(self._root, path, self.sentry.network, largest=0)
         return seen if isinstance(seen, Sighting) else None
 
     def round(self, limit: int) -> list[Arrival]:
