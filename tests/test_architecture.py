@@ -35,7 +35,7 @@ LINES = tuple(
         chambers chronicle inbox intake notify reader reading register verdicts
         arrivals breaker cells child durable engines images journal pictures plates service sidecar sinks wire
         facts lock logs settings signals
-        clocks model
+        clocks deadline model
         errors
     """.strip().splitlines()
 )
@@ -119,7 +119,7 @@ EFFECTS = (
             "durable/": "waits for the disk on several files at once",
             "journal/": "one connection, used by all lanes",
             "breaker.py": "its count, shared by the readers",
-            "reports.py": "bounds a look at the inbox that may hang",
+            "deadline.py": "bounds a look at a share that may be dead",
             "verify.py": "waits for the daemon to write rows",
             "demo.py": "ends the daemon",
         },

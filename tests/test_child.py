@@ -642,3 +642,17 @@ class TestCell:
         assert SettingsInvalid.__name__ == head["error"]["class"]
         with pytest.raises(ValueError, match="unknown class"):
             messages.error_in(head["error"])
+
+
+def test_a_hidden_process_is_closed_to_its_own_user() -> None:
+    """The kernel lets nobody but root look into a process that hid itself."""
+    script = (
+        "import ctypes\n"
+        "from watcher.child.privacy import hide\n"
+        "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "print(dumpable(), hide(), dumpable())\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "1 True 0" == done.stdout.strip()

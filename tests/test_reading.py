@@ -59,6 +59,14 @@ class TestChoice:
         assert ("1234BCD", 0.95, "first", ("first",)) == (found.text, found.confidence, found.engine, found.tried)
         assert ("", False, [], ()) == (found.code, found.review, later.asked, found.candidates)
 
+    def test_separators(self) -> None:
+        """Hyphens that are printed on a plate stay only where they are wanted."""
+        seats = [Seat("a", Reading("PP-587-AO", 0.95))]
+        kept = reading.read(seats, believable=0.8, request=Request())
+        dropped = reading.read(seats, believable=0.8, request=Request(), separators=False)
+
+        assert ("PP-587-AO", "PP587AO") == (kept.text, dropped.text)
+
     def test_no_confidence_is_believed(self) -> None:
         """An engine that has no idea how sure it is is believed if it says a plate."""
         found = read(Reading("1234 BCD"), SURE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -180,7 +180,8 @@ def restart_for(old: Settings, new: Settings) -> list[str]:
 
 
 def _links(settings: Settings, clocks: Clocks) -> Links:
-    return forged(reader_options(settings), settings.reading.believable, clocks.monotonic)
+    links = forged(reader_options(settings), settings.reading.believable, clocks.monotonic)
+    return replace(links, separators=settings.plates.separators)
 
 
 def _tell(left_out: Iterable[str]) -> None:

@@ -16,11 +16,15 @@ _START_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What a chain is made of: readers share the *breakers*, by engine; *believable* is 0 to 1."""
+    """What a chain is made of: readers share the *breakers*, by engine; *believable* is 0 to 1.
+
+    With *separators*, hyphens that are printed on a plate are kept.
+    """
 
     options: ReaderOptions
     believable: float
     breakers: Mapping[str, Breaker]
+    separators: bool = False
 
     @property
     def slowest(self) -> float:
@@ -76,7 +80,12 @@ class Chain:
         try:
             if self._seats:
                 self._desk.open_file(path)
-            return reading.read(self._seats, believable=self._links.believable, request=request)
+            return reading.read(
+                self._seats,
+                believable=self._links.believable,
+                request=request,
+                separators=self._links.separators,
+            )
         except EngineUnavailable as error:
             if not self._closed:
                 raise

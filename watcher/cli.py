@@ -235,6 +235,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot show a letter shows its number; it is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # Plates are personal data: what is written is for this user and the group.
+    os.umask(0o027)
     session = Session(environment())
     try:
         app(prog_name="matricula-watcher", obj=session)

@@ -12,6 +12,7 @@ import structlog
 
 from watcher import bootstrap, premises
 from watcher.bootstrap import Line
+from watcher.child import privacy
 from watcher.clocks import Clocks
 from watcher.errors import Deferred, DiskUnusable, Fatal, SettingsInvalid, StorageUnavailable, WatcherError
 from watcher.lock import locked
@@ -80,6 +81,8 @@ class Daemon:
             StorageUnavailable: With *until_idle*, the inbox does not answer.
 
         """
+        # A child taken over by a picture must not read the key out of our memory or environment.
+        privacy.hide()
         folders = self._settings.folders
         premises.prepare(folders)
         with locked(folders.data), heard(self._hear), self._bounded():

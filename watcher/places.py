@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from watcher.deadline import answer_within
 from watcher.inbox.mounts import current_network_devices
 from watcher.settings import FolderSettings
 
+_ANSWER_SECONDS = 5.0
 _LOW_SHARE = 0.05
 _LOW_BYTES = 1 << 30
 _FEW_WATCHES = 8192
@@ -46,6 +48,11 @@ def check(folders: FolderSettings, network: frozenset[int] | None = None) -> Ite
             )
 
 
+def answers(folder: Path) -> bool:
+    """Return whether *folder* says within seconds that it is there, or that it is not; a dead share says nothing."""
+    return answer_within(_ANSWER_SECONDS, lambda: os.path.isdir(folder) or True) is True
+
+
 def check_machine(proc: Path = _PROC) -> Iterator[Finding]:
     """Yield what was found of the kernel's limits and of our rights, as *proc* tells them."""
     watches = _words(proc / "sys/fs/inotify/max_user_watches", "0")
@@ -71,6 +78,8 @@ def check_machine(proc: Path = _PROC) -> Iterator[Finding]:
 
 def _folder(name: str, folder: Path, network: frozenset[int]) -> Finding:
     called = f"[folders] {name}"
+    if not answers(folder):
+        return Finding(called, "error", f"{folder} does not answer.", "Look at the share or the disk behind it.")
     # os.path answers where Path raises: a folder inside one that we may not enter.
     if not os.path.isdir(folder):
         return Finding(called, "error", f"{folder} is not a folder.", "Create it, or set another in [folders].")

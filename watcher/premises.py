@@ -19,7 +19,7 @@ def prepare(folders: FolderSettings) -> None:
 
     Raises:
         SettingsInvalid: One cannot be used.
-        DiskUnusable: One lies on a disk that is mounted read-only.
+        DiskUnusable: One lies on a disk that is mounted read-only, or does not answer.
 
     """
     for folder in folders.inbox, folders.uploads, folders.data:
@@ -36,6 +36,8 @@ def prepare(folders: FolderSettings) -> None:
 
 
 def _make(folder: Path) -> None:
+    if not places.answers(folder):
+        raise DiskUnusable(f"The folder {folder} does not answer.", hint="Look at the share or the disk behind it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fixed = os.statvfs(folder).f_flag & os.ST_RDONLY

@@ -39,13 +39,13 @@ class _Round:
     refused: list[EngineRefused] = field(default_factory=list)
 
 
-def read(seats: Sequence[Seat], *, believable: float, request: Request) -> Reading:
+def read(seats: Sequence[Seat], *, believable: float, request: Request, separators: bool = True) -> Reading:
     """Return the first believable plate, else the best there is, with how it came about.
 
     Believable is a plate in the judgement of `plates`, of which the engine either has no confidence to tell or at
     least *believable*, 0 to 1. Failing that: the most confident plate, else the last attempt at one, else none; and
     a person should look at it. So they should if an engine could not be asked, whose code the reading then carries,
-    and if every engine refused the picture. With no engines at all nothing is read, and nothing is wrong.
+    and if every engine refused the picture. Without *separators* the plate loses its hyphens. With no engines at all nothing is read, and nothing is wrong.
 
     Raises:
         EngineUnavailable: Not one engine could be asked.
@@ -66,6 +66,7 @@ def read(seats: Sequence[Seat], *, believable: float, request: Request) -> Readi
         best,
         code=_code(heard, best, sure=sure),
         review=bool(seats) and (best.review or not sure or bool(heard.unavailable)),
+        text=best.text if separators or best.text is None else best.text.replace("-", ""),
         candidates=_candidates(heard.answers, best, request),
         tried=tuple(heard.tried),
         seconds=time.monotonic() - started,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from watcher import bootstrap
+from watcher.deadline import answer_within
 from watcher.errors import StorageUnavailable, WatcherError
 from watcher.facts import record_facts
 from watcher.inbox.listing import Ignore, Survey, survey
@@ -197,16 +197,4 @@ def _orphaned(counts: Counts, settings: Settings) -> dict[str, str]:
 
 def _survey(inbox: Path, ignore: Ignore) -> Survey | None:
     """Survey the inbox; none if it does not answer in time, as a dead share does not."""
-    answer: queue.Queue[Survey | None] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            answer.put(survey(os.fsencode(inbox), ignore))
-        except OSError:
-            answer.put(None)
-
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answer.get(timeout=_SURVEY_SECONDS)
-    except queue.Empty:
-        return None
+    return answer_within(_SURVEY_SECONDS, partial(survey, os.fsencode(inbox), ignore))
