@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,26 @@ def test_a_path_that_looks_like_a_kind_is_no_kind() -> None:
 
     assert {os.makedev(0, 99)} == network_devices("\n".join(lines) + "\n")
     assert frozenset() == network_devices("")
+
+
+@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r", "\udcff"])
+def test_a_mount_with_an_odd_name_is_one_line(character: str) -> None:
+    """Any user may mount something somewhere, and the kernel escapes little."""
+    line = LINE.format(device="0:99", name=character, options="", kind="fuse.x")
+
+    assert {os.makedev(0, 99)} == network_devices(f"{line}\n{line}\n")
+
+
+def test_a_real_mount_with_an_odd_name_is_no_trouble(tmp_path: Path) -> None:
+    """Neither is the one way of reading the list that Python takes for granted: a lone CR is no end of a line."""
+    odd = tmp_path / "a\rb\u2028c\x85d"
+    odd.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "x", odd], check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        assert odd.stat().st_dev not in current_network_devices()
+    finally:
+        subprocess.run(["umount", odd], check=True)
 
 
 def test_the_mounts_of_this_machine_can_be_read() -> None:

@@ -19,7 +19,8 @@ def network_devices(mountinfo: str) -> frozenset[int]:
     the file system's type follows a lone hyphen after the optional fields.
     """
     devices = set()
-    for line in mountinfo.splitlines():
+    # Names in it may hold what `splitlines` takes for the end of a line.
+    for line in filter(None, mountinfo.split("\n")):
         fields = line.split(" ")
         kind = fields[fields.index("-", _AFTER_OPTIONS) + 1]
         if kind in _NETWORK_TYPES or kind == "fuse" or kind.startswith("fuse."):
@@ -30,4 +31,4 @@ def network_devices(mountinfo: str) -> frozenset[int]:
 
 def current_network_devices() -> frozenset[int]:
     """Return the device numbers of the network mounts that this process sees now."""
-    return network_devices(MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
+    return network_devices(MOUNTINFO.read_bytes().decode("utf-8", "surrogateescape"))

@@ -24,8 +24,8 @@ class Admission:
 
 
 def judged(db: sqlite3.Connection, item: Admission, now: float, window_seconds: float) -> Admission:
-    """Return *item*, as a duplicate if the same bytes were admitted at most *window_seconds* from *now*."""
-    if item.reason or window_seconds <= 0:
+    """Return *item*, as a duplicate if the same bytes were admitted less than *window_seconds* from *now*."""
+    if item.reason:
         return item
     first = db.execute(
         "SELECT name FROM images WHERE digest = ? AND reason = '' AND admitted_at > ? AND admitted_at < ?"
