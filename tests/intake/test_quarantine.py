@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.makers import NOON, Hands, jpeg
 from tests.premises import DAY, digest, drop, look_below, seen, sidecar_of
@@ -17,7 +19,7 @@ from tests.refusals import killed, refused, unprivileged
 from watcher.errors import StorageUnavailable
 from watcher.intake.quarantine import REASON_ENDING, Quarantine, count
 from watcher.intake.reasons import REASONS, source_in
-from watcher.model import Image, Sidecar
+from watcher.model import Image, Sidecar, Sighting
 
 CUT = jpeg(1)[:500]
 NAME = "truncated/20260304_120000_1_a.jpg"
@@ -76,6 +78,13 @@ class Ward:
         return {
             str(path.relative_to(self.inbox)): path.read_bytes() for path in self.inbox.rglob("*") if path.is_file()
         }
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[MutableMapping[str, Any]]]:
+    """Give what is logged."""
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.fixture
@@ -344,6 +353,50 @@ def test_where_no_place_is_left_it_stays(near: Ward) -> None:
     assert {NAME: jpeg(1)} == near.contents()
 
 
+def test_a_folder_that_does_not_take_it_back_holds_up_nobody(near: Ward, logs: list[MutableMapping[str, Any]]) -> None:
+    """It stays, which is said once, and the others come back."""
+    near.put("gate/a.jpg")
+    near.put("b.jpg", CUT, "truncated/20260304_120000_2_b.jpg")
+    finish(near)
+    finish(near, "truncated/20260304_120000_2_b.jpg")
+    near.quarantine.resume()
+    near.hands.turn(5)
+    refused("renameat2", errno.EROFS, near.quarantine.resume)
+    settle(near)
+    refused("renameat2", errno.EROFS, near.quarantine.resume)
+
+    assert {"gate/a.jpg", "b.jpg"} == set(near.waiting())
+    near.put("gate/a.jpg")
+    finish(near)
+    for _ in range(3):
+        near.quarantine.resume()
+        near.hands.turn(5)
+        refused("renameat2", errno.EROFS, near.quarantine.resume)
+    said = [line["item"] for line in logs if line["event"] == "intake.resume_failed"]
+    assert sorted([NAME, "truncated/20260304_120000_2_b.jpg"]) == sorted(said)
+
+
+def test_many_truncated_files_do_not_make_one_round_last(tmp_path: Path, hands: Hands) -> None:
+    """Where looking is slow each round goes on where the last left off, and nobody is passed over."""
+    looked: list[bytes] = []
+    ward = Ward(tmp_path, hands)
+    see = look_below(ward.folder)
+
+    def look(path: bytes, last: Sighting | None, /) -> Sighting | None:
+        looked.append(path)
+        hands.turn(1)
+        return see(path, last)
+
+    slow = Quarantine(ward.folder, ward.inbox, look=look, clocks=hands.clocks, days=30, megabytes=1)
+    names = [f"truncated/{number}.jpg" for number in range(3)]
+    for name in names:
+        ward.put("a.jpg", CUT, name)
+    for _ in range(4):
+        slow.resume()
+
+    assert [os.fsencode(names[number]) for number in (0, 1, 2, 0)] == looked
+
+
 def test_only_truncated_files_of_the_last_day_come_back(near: Ward) -> None:
     """Other reasons do not go away by themselves, and after a day nobody resumes."""
     near.put("a.jpg", jpeg(1), "duplicate/1_a.jpg")
@@ -417,6 +470,27 @@ def test_what_is_too_old_goes(near: Ward) -> None:
     near.quarantine.prune()
 
     assert ({}, {}) == (near.contents(), near.reasons())
+
+
+def test_it_says_when_much_has_come(near: Ward) -> None:
+    """A quarter of what it may hold, since it was last made smaller: then that is due at once."""
+    aged(near, "1.jpg", "2.jpg")
+    assert not near.quarantine.is_filling()
+    aged(near, "3.jpg")
+    assert near.quarantine.is_filling()
+    near.quarantine.prune()
+    assert not near.quarantine.is_filling()
+
+
+def test_it_holds_so_many_items_and_no_more(tmp_path: Path, hands: Hands, elsewhere: Path) -> None:
+    """Tiny files take little room and much time: beyond ten thousand the oldest go."""
+    ward = Ward(tmp_path, hands, elsewhere)
+    ward.quarantine.prepare()
+    for number in range(10_003):
+        (elsewhere / f"empty/{number}.jpg").touch()
+    ward.quarantine.prune()
+
+    assert {"empty": 10_000} == count(elsewhere)
 
 
 def test_holes_take_no_room(near: Ward) -> None:
