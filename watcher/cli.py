@@ -233,10 +233,8 @@ def _leave(*, failed: bool) -> None:
 def main() -> None:
     """Run a command; a known trouble ends in a sentence, a remedy and its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show a letter shows its number; it is no reason to fail.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    # Plates are personal data: what is written is for this user and the group.
-    os.umask(0o027)
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal cannot show is no reason to fail
+    os.umask(0o027)  # plates are personal data: what is written is for this user and the group
     session = Session(environment())
     try:
         app(prog_name="matricula-watcher", obj=session)
