@@ -72,6 +72,8 @@ class Harmless:
 
     def _plain(self, value: object, depth: int, longest: int) -> object:
         """Return *value* as JSON knows values: texts, numbers, lists and dictionaries."""
+        if type(value) is str:  # first, since nearly all values are texts
+            return text(value, longest)
         if is_dataclass(value) and not isinstance(value, type):
             value = {field.name: getattr(value, field.name) for field in fields(value) if field.repr}
         if isinstance(value, Mapping | list | tuple | set | frozenset) and depth > DEEPEST:
