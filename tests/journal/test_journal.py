@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,29 @@ def test_a_batch_is_filled_from_all_acts(journal: Journal) -> None:
     admit(journal, item(1, reason="empty"), item(2), item(3))
 
     assert 3 == len(journal.claim(["quarantine", "store", "release"], now=NOW, limit=3))
+
+
+def test_a_command_beside_the_daemon_never_makes_it_fail(tmp_path: Path) -> None:
+    """Two connections that read and write at once wait for each other, whatever they had read before."""
+    troubles: list[Exception] = []
+
+    def work(start: int) -> None:
+        journal = opened(tmp_path)
+        try:
+            for number in range(start, start + 40):
+                admit(journal, item(number))
+                done(journal, claim(journal, 2), "read")
+        except StorageUnavailable as error:
+            troubles.append(error)
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in (100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [] == troubles
+    assert 80 == len(opened(tmp_path).claim(["read"], now=NOW, limit=99))
 
 
 # Deferring
@@ -378,6 +402,25 @@ def test_every_verb_says_that_the_disk_is_full(journal: Journal, verb: Callable[
         refused("pwrite64", errno.ENOSPC, lambda: verb(journal, task))
 
     verb(journal, task)
+
+
+def test_every_verb_takes_the_write_lock_first(journal: Journal) -> None:
+    """A transaction that has read before it writes would fail if another process wrote meanwhile, without waiting."""
+    said: list[str] = []
+    with journal._connection.turn(writing=False) as db:
+        db.set_trace_callback(said.append)
+
+    images = registered(journal, item(1))
+    admit(journal, item(2))
+    (task,) = claim(journal)
+    journal.defer(task, until=NOW, reason="x", explained=True)
+    journal.give_back(claim(journal))
+    journal.park(task, reason="x")
+    journal.release(None)
+    journal.register_again([images[0].name])
+    journal.adopt()
+
+    assert {"BEGIN IMMEDIATE"} == {text for text in said if text.startswith("BEGIN")}
 
 
 # Rows that are gone
