@@ -72,8 +72,10 @@ class Harmless:
 
     def _plain(self, value: object, depth: int, longest: int) -> object:
         """Return *value* as JSON knows values: texts, numbers, lists and dictionaries."""
-        if type(value) is str:  # first, since nearly all values are texts
-            return text(value, longest)
+        # Nearly all values are texts, which need no telling apart.
+        return text(value, longest) if type(value) is str else self._told_apart(value, depth, longest)
+
+    def _told_apart(self, value: object, depth: int, longest: int) -> object:
         if is_dataclass(value) and not isinstance(value, type):
             value = {field.name: getattr(value, field.name) for field in fields(value) if field.repr}
         if isinstance(value, Mapping | list | tuple | set | frozenset) and depth > DEEPEST:
