@@ -77,6 +77,17 @@ def test_photos_and_sidecars_arrive_from_everywhere(door: Door) -> None:
     assert [] == door.wait(30.0)
 
 
+def test_a_camera_that_always_uses_one_name_has_all_its_photos_taken(door: Door) -> None:
+    """Each with its own sidecar, however often the names come again."""
+    for number in range(5):
+        door.put(b"snap.json", b'{"observacion": "%d"}' % number)
+        door.put(b"snap.jpg", jpeg(number))
+        (arrival,) = door.wait(12.0)
+
+        assert arrival.sidecar is not None
+        assert str(number) == arrival.sidecar.observacion
+
+
 def test_a_photo_behind_its_sidecar_does_not_wait_for_a_listing(door: Door) -> None:
     """Who sends the sidecar first has its photo taken as soon as the two have settled, not at the next listing."""
     door.put(b"cam.json", JSON)
