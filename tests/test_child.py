@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tests.makers import eventually
 from watcher.child import cell, messages
 from watcher.child.parent import Child, Limits
 from watcher.child.process import Process, _fate, _send
@@ -316,6 +318,14 @@ class TestLoss:
             made.call("echo", {}, seconds=SECONDS)
             assert "It used up its processor time." == str(lost(partial(made.call, "spins", {}, seconds=SECONDS)))
 
+    def test_processor_time_of_each_call(self) -> None:
+        """The time is for one call: many that are short may use more in all."""
+        with closing(child(limits=Limits(512 << 20, 1, 1 << 20))) as made:
+            for _ in range(4):
+                made.call("toils", {"seconds": 0.5}, seconds=SECONDS)
+
+            assert 0 == made.generation
+
     def test_memory(self, worker: Child) -> None:
         """A call that asks for more memory than it may have breaks on it, and the parent does not."""
         assert "It broke: MemoryError" == str(lost(partial(worker.call, "fills", {}, seconds=SECONDS)))
@@ -511,11 +521,12 @@ sys.stdin.read()
         ) as parent:
             assert parent.stdout
             line = next(text for text in iter(parent.stdout.readline, "") if text.startswith("/"))
+            folder, _, pid = line.rpartition(" ")
+            assert method != "hangs" or eventually(Path(folder, "hanging").exists)
             parent.kill()
-        folder, _, pid = line.rpartition(" ")
 
         assert gone(int(pid))
-        os.rmdir(folder)
+        shutil.rmtree(folder)
 
     def test_parent_that_is_dead_already(self) -> None:
         """A child whose parent died before it could ask to be told ends by itself."""
@@ -567,6 +578,12 @@ class TestMessages:
         assert (head, blob) == messages.receive(io.BytesIO(message + b"more"))
         assert len(message) == messages.length(message)
         assert messages.length(message[:cut]) is None
+
+    @pytest.mark.parametrize("head", [b'{"a": NaN}', b'{"a": -Infinity}', b"[]", b"5", b"{", b"\xff\xff"])
+    def test_heads_that_are_none(self, head: bytes) -> None:
+        """What is no JSON object, or holds what is no number, is refused."""
+        with pytest.raises(ValueError, match=r"."):
+            messages.unpack(struct.pack(">II", len(head), 0) + head)
 
     def test_end(self) -> None:
         """The end of a stream is told from a message."""

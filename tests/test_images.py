@@ -176,6 +176,7 @@ class TestEnding:
             (b"RIFF\x00\x00\x00\x00WEBP", ("foreign", "")),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", ("foreign", "")),
             (b"\xff\xd8\xff\xd9", ("cut", "jpg")),  # ended before it began
+            (b"\xff\xd8\xff\xda\x00\x04\xff\xd9", ("cut", "jpg")),  # an end inside the head of its scan
             (b"\xff\xd8\xff\xe0\x00", ("cut", "jpg")),
             (b"\xff\xd8\xff\xe0\x00\x00" * 20, ("cut", "jpg")),  # lengths that say nothing
             (b"\xff\xd8\xff\xff\xff\xff", ("cut", "jpg")),
@@ -310,6 +311,10 @@ class TestExifTime:
     def test_without(self, data: bytes) -> None:
         """A picture without EXIF has no time, nor has what is no JPEG."""
         assert of(data, exif_time) is None
+
+    def test_of_a_second_picture(self) -> None:
+        """The time of a picture that is appended to the first is not the time of the first."""
+        assert of(encoded("JPEG") + with_exif(exif()), exif_time) is None
 
     def test_offset_that_is_none(self) -> None:
         """A zone that is left blank is no zone."""

@@ -195,9 +195,10 @@ class TestSeats:
         """An answer that makes no sense is never taken, nor is another asked for where it came from."""
         desk = open_desk({"lies" + afar: {"how": how}, "answers" + afar: {"text": "1234BCD"}})
         desk.open(jpeg())
-        with pytest.raises((EngineUnavailable, ChildLost)):
+        with capture_logs() as logs, pytest.raises((EngineUnavailable, ChildLost)):
             said(desk)
 
+        assert ["child.lost"] == [line["event"] for line in logs if line["event"] != "child.started"]
         assert "1234BCD" == said(desk, 1).text
 
     def test_name_is_ours(self, open_desk: Callable[..., Desk]) -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ class Worker:
         raise errors[arguments["which"]]
 
     def hangs(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
-        """Never answer, and heed no request to end."""
+        """Never answer, and heed no request to end; a file says that it has begun."""
+        Path(tempfile.gettempdir(), "hanging").touch()
         while True:
             threading.Event().wait()
 
@@ -113,6 +115,13 @@ class Worker:
         """Use processor time without end."""
         while True:
             pass
+
+    def toils(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
+        """Use some *seconds* of processor time."""
+        end = time.process_time() + arguments["seconds"]
+        while time.process_time() < end:
+            pass
+        return {}, b""
 
     def crashes(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
         """Read where nothing is."""
