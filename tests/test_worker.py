@@ -250,6 +250,26 @@ def test_no_kind_of_act_waits_for_another(shop: Shop) -> None:
     assert [released[:1], stored[:2], released[1:], stored[2:]] == shop.performed
 
 
+def test_a_round_of_many_acts_does_not_look_stuck(shop: Shop) -> None:
+    """Each receiver may take its time: what counts is when the last batch was begun, and idle is idle."""
+    shop.owe(1, act="notify/one")
+    shop.owe(1, act="notify/two")
+    shop.acts = ("notify/one", "notify/two")
+    since = []
+
+    def perform(_: Sequence[Task]) -> list[Failure]:
+        since.append(shop.worker.busy_since)
+        shop.hands.turn(100)
+        return []
+
+    shop.perform = perform
+    before = shop.hands.monotonic
+    shop.rounds(1)
+
+    assert [before, before + 100] == since
+    assert shop.worker.busy_since is None
+
+
 def test_a_lane_without_acts_idles(shop: Shop) -> None:
     """A courier without sinks has nothing to ask the journal for."""
     shop.owe(1)
@@ -268,6 +288,8 @@ def test_it_sleeps_until_the_next_act_is_due(shop: Shop) -> None:
     assert [10.0, 10.0, 5.0] == shop.rounds(3, seconds=10)
     shop.rounds(1)
     assert 2 == len(shop.performed)
+    shop.hands.turn(24.5)
+    assert [0.5] == shop.rounds(1)
 
 
 # What goes wrong with acts
@@ -389,6 +411,7 @@ def test_ten_different_images_in_a_row_stop_the_line(shop: Shop) -> None:
     assert names[:10] == [batch[0] for batch in shop.performed]
     assert {("owed", 0, 1, 0, 0)} == {shop.steps()[name] for name in names[:10]}
     assert {("owed", 0, 0, 0, 0)} == {shop.steps()[name] for name in names[10:]}
+    assert 12 == len(shop.journal.claim(["store"], now=shop.hands.wall, limit=99)), "they are due at once"
 
 
 def test_the_same_image_counts_once(shop: Shop) -> None:
@@ -646,6 +669,17 @@ def test_ten_different_arrivals_that_crash_stop_the_line(shop: Shop) -> None:
 
     with pytest.raises(LineBroken):
         shop.worker.round()
+
+
+def test_a_photo_that_was_taken_in_means_that_it_is_not_us(shop: Shop) -> None:
+    """Nine cannot be taken in, one can, nine cannot: the line goes on."""
+    names = [f"{number:02}.jpg" for number in range(19)]
+    feeder = Feeding(*names, troubles=dict.fromkeys(names, KeyError("a bug")))
+    del feeder.troubles["09.jpg"]
+    shop.feed(feeder)
+
+    assert [7.0] == shop.rounds(1)
+    assert [["09.jpg"]] == feeder.admitted
 
 
 def test_a_fatal_error_in_feeding_ends_the_process(shop: Shop) -> None:

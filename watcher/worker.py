@@ -58,7 +58,7 @@ class Worker:
         while not self.stopping:
             self.lane.bell.clear()
             pause = self.round()
-            if pause > 0 and not self.stopping:
+            if not self.stopping:
                 self.lane.bell.wait(pause)
         # What the journal does not hear now is found at the next start: those claims outlive the process.
         with suppress(Deferred):
