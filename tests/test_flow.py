@@ -158,7 +158,7 @@ def test_a_backlog_keeps_its_true_times(make: Make) -> None:
 # Sidecars
 
 
-def test_a_bad_sidecar_costs_no_row(line: Premises) -> None:
+def test_a_bad_sidecar_costs_no_row(line: Premises, logs: list[MutableMapping[str, Any]]) -> None:
     """The row has empty fields, the record the error; the sidecar is kept with the reason."""
     line.drop("a.jpg", jpeg(1))
     line.drop("a.json", b'{"propietario": ')
@@ -168,6 +168,8 @@ def test_a_bad_sidecar_costs_no_row(line: Premises) -> None:
 
     assert ["", "", ""] == line.rows()[0][3:6]
     assert "sidecar_error" == record.reading.code
+    assert ["done"] == [step[0] for step in line.steps("quarantine")]
+    assert "intake.quarantined" in [one["event"] for one in logs]
     assert item.startswith("sidecar_error/")
     assert b'{"propietario": ' == (line.quarantine.folder / item).read_bytes()
     assert "not JSON" in str(line.reason(item)["message"])
@@ -367,6 +369,16 @@ def test_a_leftover_with_other_numbers_is_recognised_by_its_bytes(make: Make) ->
     assert [] == line.waiting() == line.quarantined()
 
 
+def test_a_leftover_that_only_its_bytes_give_away_leaves_no_copy(make: Make) -> None:
+    """It had to be copied to be recognised; the copy goes again, and nothing is written down."""
+    line, image = admit_and_crash(make)
+    line.drop("cam.jpg", jpeg(1))
+
+    assert 0 == line.flow.admit([line.arrival("cam.jpg")])
+    assert [image.temporary] == list(line.photos())
+    assert 1 == len(line.steps("store"))
+
+
 def test_a_newcomer_at_the_place_of_a_leftover_is_taken_in(make: Make) -> None:
     """The camera has written the next photo meanwhile: two rows, and each has its bytes."""
     line, _ = admit_and_crash(make)
@@ -458,6 +470,7 @@ def test_a_source_that_has_to_stay_is_released_later(
     line.work(20, seconds=60)
     assert [] == line.waiting()
     assert 1 == len(line.rows())
+    assert ["done"] == [step[0] for step in line.steps("release")]
     assert 1 == [one["event"] for one in logs].count("intake.released")
 
 
