@@ -45,7 +45,8 @@ def read(seats: Sequence[Seat], *, believable: float, request: Request, separato
     Believable is a plate in the judgement of `plates`, of which the engine either has no confidence to tell or at
     least *believable*, 0 to 1. Failing that: the most confident plate, else the last attempt at one, else none; and
     a person should look at it. So they should if an engine could not be asked, whose code the reading then carries,
-    and if every engine refused the picture. Without *separators* the plate loses its hyphens. With no engines at all nothing is read, and nothing is wrong.
+    and if every engine refused the picture. Without *separators* the plate loses its hyphens. With no engines at all
+    nothing is read, and nothing is wrong.
 
     Raises:
         EngineUnavailable: Not one engine could be asked.
