@@ -89,6 +89,17 @@ def test_rows(premises: Premises, settings: Settings) -> None:
     assert [("row_missing", gone), ("row_twice", twice), ("row_unknown", "stranger.jpg")] == found(settings)
 
 
+def test_under_way(premises: Premises, settings: Settings) -> None:
+    """A photo that is still on its way has neither row nor photo to miss."""
+    premises.drop("3.jpg", jpeg(3))
+    premises.hands.turn(1.0)
+    premises.admitted("3.jpg")
+    with closing(Listing(premises.data)) as listing:
+        assert [True, True, True, False] == [recorded for _, recorded in listing.names()]
+
+    assert [] == found(settings)
+
+
 def test_broken_line(premises: Premises, settings: Settings) -> None:
     """A line of too few cells is told by its number, counted from the header."""
     edit(premises, lambda lines: lines.insert(2, b"7,half a row\n"))
@@ -176,8 +187,10 @@ def test_repair_beside_a_daemon_that_hangs(premises: Premises, settings: Setting
     """A daemon that does not write it in its time is not waited for; the row stays owed."""
     edit(premises, lambda lines: lines.pop(1))
     differences = list(verify.compare(settings))
+    ticks = count(0.0, 8.0)
     with locked(premises.data):
-        verify.repair(settings, differences, Clocks(partial(next, count(0.0, 8.0)), lambda: premises.hands.wall))
+        verify.repair(settings, differences, Clocks(partial(next, ticks), lambda: premises.hands.wall))
 
+    assert next(ticks) > 20.0
     assert 2 == len(premises.rows())
     assert 1 == len(premises.questions.owed("register"))

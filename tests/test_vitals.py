@@ -172,13 +172,16 @@ def test_nobody_listens(line: Line, hands: Hands) -> None:
 
 
 def test_idle(vitals: Vitals, line: Line, hands: Hands) -> None:
-    """It is idle when it has looked and nothing is whole and waiting, due or in work."""
+    """It is idle when it has looked and nothing stirs, is due or in work."""
     vitals.beat()
     assert not vitals.idle()
 
     work(line, hands)
     vitals.beat()
     assert vitals.idle()
+    line.inbox.stir()
+    assert not vitals.idle()
+    work(line, hands)
     line.workers[1].busy_since = hands.monotonic
     assert not vitals.idle()
 
