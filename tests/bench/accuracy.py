@@ -9,6 +9,7 @@ first photo is read twice and timed the second time.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import re
@@ -136,17 +137,27 @@ def settings_for(chain: str, config: Path | None = None) -> Settings:
     return load(config=config, environment=environment() | chosen)
 
 
+def plates_option(parser: argparse.ArgumentParser) -> None:
+    """Let the command line, or else MATRICULA_PLATES, say where the photos are."""
+    place = os.environ.get("MATRICULA_PLATES") or None
+    parser.add_argument("--plates", type=Path, default=place, help="the folder with labels.csv; else MATRICULA_PLATES")
+
+
+def can_be_measured(folder: Path | None) -> bool:
+    """Return whether there are photos with known plates in *folder*."""
+    return folder is not None and (folder / "labels.csv").is_file()
+
+
 def main() -> None:
     """Measure as the command line says."""
     parser = options(__doc__, works=False)
-    place = os.environ.get("MATRICULA_PLATES")
-    parser.add_argument("--plates", type=Path, default=place, help="the folder with labels.csv; else MATRICULA_PLATES")
+    plates_option(parser)
     parser.add_argument("--engines", default="", help="a chain such as rapidocr,tesseract; else what the settings say")
     parser.add_argument("--config", type=Path, help="the settings")
     parser.add_argument("--most", type=int, help="photos of each sub-folder")
     parser.add_argument("--misses", action="store_true", help="list what was not read exactly")
     given = parser.parse_args()
-    if given.plates is None or not (given.plates / "labels.csv").exists():
+    if not can_be_measured(given.plates):
         parser.error("there is no folder with photos and labels.csv: name it with --plates or MATRICULA_PLATES")
     logs.configure(format="auto", level="warning", plates="show", stream=sys.stderr, environment={})
     try:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 from pathlib import Path
@@ -39,11 +39,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """The figures of one benchmark under its *title*; *notes* is text that follows the table as it is."""
+    """The figures of one benchmark under its *title*, and the load of the machine when they had been taken.
+
+    *notes* is text that follows the table as it is.
+    """
 
     title: str
     figures: Sequence[Figure]
     notes: str = ""
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
 
 def photo(number: int, size: int, start: bytes | None = None) -> bytes:
@@ -166,11 +170,15 @@ def histogram(values: Sequence[float], *, step: float, width: int = 50) -> str:
 
 
 def table(sections: Sequence[Section]) -> str:
-    """Return the figures as one table in Markdown, followed by the notes, under what machine they were taken on."""
-    lines = [f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now().astimezone():%Y-%m-%d %H:%M}", ""]
-    lines += ["| Benchmark | What | Measured | Aimed at |", "|---|---|---:|---:|"]
+    """Return the figures as one table in Markdown, followed by the notes.
+
+    The load is that of the last minute: a benchmark alone adds one or two to it, what is more comes from others.
+    """
+    lines = [f"{os.cpu_count()} cores, {datetime.now().astimezone():%Y-%m-%d %H:%M}", ""]
+    lines += ["| Benchmark | Load | What | Measured | Aimed at |", "|---|---:|---|---:|---:|"]
     for section in sections:
-        lines += [f"| {section.title} | {one.what} | {one.value} | {one.aim} |" for one in section.figures]
+        start = f"| {section.title} | {section.load:.1f} |"
+        lines += [f"{start} {one.what} | {one.value} | {one.aim} |" for one in section.figures]
     for section in sections:
         if section.notes:
             lines += ["", f"{section.title}:", "", "```", section.notes, "```"]

@@ -1,18 +1,17 @@
 """Run all benchmarks, one after another, and print one table in Markdown.
 
-In short form, which takes about two minutes and shows the order of things; with `--full` in the form that figures are
+In short form, which takes a minute or two and shows the order of things; with `--full` in the form that figures are
 quoted from, which takes about a quarter of an hour. How accurate the engines read is measured too if `--plates` or
 MATRICULA_PLATES says where photos with known plates are.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench import accuracy, answers, burst, latency, million, rest, start
-from tests.bench.measuring import Section, options, scratch, show
+from tests.bench.measuring import Figure, Section, options, scratch, show
 
 
 def short(folder: Path) -> Iterator[Section]:
@@ -39,14 +38,16 @@ def main() -> None:
     """Measure as the command line says."""
     parser = options(__doc__)
     parser.add_argument("--full", action="store_true", help="measure long enough for figures to be quoted")
-    parser.add_argument("--plates", type=Path, default=os.environ.get("MATRICULA_PLATES"))
+    accuracy.plates_option(parser)
     parser.add_argument("--engines", default="", help="the chain whose accuracy is measured")
     given = parser.parse_args()
     with scratch(given.folder) as folder:
         sections = list(full(folder) if given.full else short(folder))
-    if given.plates is not None:
+    if accuracy.can_be_measured(given.plates):
         settings = accuracy.settings_for(given.engines)
         sections.append(accuracy.measure(given.plates, settings, most=None if given.full else 10))
+    else:
+        sections.append(Section("accuracy", [Figure("photos with known plates", "none given", "see --plates")]))
     show(*sections)
 
 
