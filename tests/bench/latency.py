@@ -34,23 +34,26 @@ _PATIENCE = 60.0
 _STEP = 0.02
 
 
-def measure(folder: Path, *, photos: int = 60, size: int = SIZE) -> list[Section]:
-    """Return the figures of the three ways, for *photos* files of *size* bytes each."""
+def measure(folder: Path, *, photos: int = 60, size: int = SIZE, longest_pause: float = 1.0) -> list[Section]:
+    """Return the figures of the three ways, for *photos* files of *size* bytes each, with pauses between them."""
     at_once = "[inbox]\nsidecar_wait_seconds = 0\n"
+    first = _latencies(House(folder / "first"), photos, size, longest_pause, sidecar=True)
+    none = _latencies(House(folder / "none", at_once), photos, size, longest_pause)
+    default = _latencies(House(folder / "default"), photos, size, longest_pause)
     return [
-        _section("sidecar first", _latencies(House(folder / "first"), photos, size, sidecar=True), "≤ 0.25 s"),
-        _section("no wait for a sidecar", _latencies(House(folder / "none", at_once), photos, size), "≤ 0.25 s"),
-        _section("default wait for a sidecar", _latencies(House(folder / "default"), photos, size), "≤ 0.8 s"),
+        _section("sidecar first", first, "≤ 0.25 s"),
+        _section("no wait for a sidecar", none, "≤ 0.25 s"),
+        _section("default wait for a sidecar", default, "≤ 0.8 s"),
     ]
 
 
-def _latencies(house: House, photos: int, size: int, *, sidecar: bool = False) -> list[float]:
+def _latencies(house: House, photos: int, size: int, longest_pause: float, *, sidecar: bool = False) -> list[float]:
     rows = Rows(house.register)
     closed = []
     odd = random.Random(7)  # noqa: S311 (odd moments, the same in every run)
     with house.running():
         for number in range(photos):
-            pause(odd.uniform(0.3, 1.0))
+            pause(odd.uniform(0.3, 1.0) * longest_pause)
             data = photo(number, size)
             if sidecar:
                 (house.inbox / f"cam{number}.json").write_text(json.dumps({"propietario": "Ana"}), encoding="utf-8")

@@ -77,7 +77,7 @@ def test_answers(tmp_path: Path) -> None:
 
 def test_latency(tmp_path: Path) -> None:
     """All three ways of one photo are measured."""
-    assert all(map(has_figures, latency.measure(tmp_path, photos=1, size=3_000)))
+    assert all(map(has_figures, latency.measure(tmp_path, photos=1, size=3_000, longest_pause=0.1)))
 
 
 def test_start(tmp_path: Path) -> None:
