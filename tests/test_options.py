@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from pydantic import SecretStr
 
@@ -19,6 +24,12 @@ from watcher.settings import (
     TesseractSettings,
 )
 
+INSTALLED = """
+from watcher.options import reader_options
+from watcher.settings import EngineSettings, ReadingSettings, Settings
+reading = ReadingSettings(engines=("dodo",))
+print(reader_options(Settings(reading=reading, engines=EngineSettings(dodo={"wings": 2}))).options)
+"""
 SIGNED = SecretStr("whsec_" + "A" * 32)
 
 
@@ -95,6 +106,26 @@ def test_engines_give_up_before_they_are_killed(deadline: float, openai: float, 
     assert deadline == options.deadline_seconds
     assert openai == pytest.approx(options.options["openai"]["seconds"])
     assert tesseract == pytest.approx(options.options["tesseract"]["seconds"])
+
+
+def test_an_installed_engine_is_handed_its_options_and_nothing_else(tmp_path: Path) -> None:
+    """One that does not know of a time of its own would refuse to be given it."""
+    packed = tmp_path / "dodos-1.dist-info"
+    packed.mkdir()
+    (packed / "METADATA").write_text("Metadata-Version: 2.1\nName: dodos\nVersion: 1\n")
+    (packed / "entry_points.txt").write_text("[matricula_watcher.engines]\ndodo = dodos:create\n")
+
+    told = subprocess.run(
+        [sys.executable, "-c", INSTALLED],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "{'dodo': {'wings': 2}}" == told.stdout.strip()
 
 
 def test_an_unknown_engine_is_refused_with_those_there_are() -> None:
