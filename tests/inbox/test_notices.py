@@ -16,12 +16,14 @@ def test_everything_is_said_once() -> None:
             notices.ignored(b"a/cam2.jpg", "fifo", 1, 3)
             notices.ignored(b"a/deep", "too_deep")
             notices.unwritable(b"a")
+            notices.unwritable(b"")
 
     assert [
         {"event": "inbox.ignored", "path": b"a/cam.jpg", "reason": "symlink", "log_level": "warning"},
         {"event": "inbox.ignored", "path": b"a/cam2.jpg", "reason": "fifo", "log_level": "warning"},
         {"event": "inbox.ignored", "path": b"a/deep", "reason": "too_deep", "log_level": "warning"},
         {"event": "inbox.unwritable", "folder": b"a", "log_level": "warning"},
+        {"event": "inbox.unwritable", "folder": b".", "log_level": "warning"},
     ] == logs
 
 

@@ -21,7 +21,7 @@ class Notices:
     def unwritable(self, folder: bytes) -> None:
         """Say that nothing may be removed from *folder*, so nothing is taken from it."""
         if self._new("unwritable", folder):
-            log.warning("inbox.unwritable", folder=folder)
+            log.warning("inbox.unwritable", folder=folder or b".")
 
     def ignored(self, path: bytes, why: str, *identity: int) -> None:
         """Say that *path* is left alone; of files of another kind, only once for each ending."""
