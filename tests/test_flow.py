@@ -29,6 +29,7 @@ from watcher.errors import (
 )
 from watcher.flow import record_of
 from watcher.journal import Admission, Journal
+from watcher.journal.listing import Listing
 from watcher.model import Image, Reading, Row, StoredImage, Task
 from watcher.register import Register
 
@@ -100,6 +101,17 @@ def test_photos_become_rows(line: Premises) -> None:
     assert ["2026-03-04 15:30:45", digest(jpeg(1))[:7].upper(), "José Ñ", "", ""] == row[1:6]
     assert {(record.id, record.image.name) for record, _ in told} == {(int(row[0]), row[6]) for row in line.rows()}
     assert {"", "gate"} == {record.image.camera for record, _ in told}
+
+
+def test_searching_its_name_gives_the_whole_story(line: Premises, logs: list[MutableMapping[str, Any]]) -> None:
+    """Each completed act is one line with the name of the image."""
+    line.drop("a.jpg", jpeg(1))
+    line.work()
+    [row] = line.rows()
+
+    assert ["intake.admitted", "intake.stored", "reading.finished", "register.appended", "notify.delivered"] == [
+        one["event"] for one in logs if one.get("image") == row[6]
+    ]
 
 
 def test_photos_of_one_second_are_numbered(line: Premises) -> None:
@@ -185,6 +197,18 @@ def test_another_error_of_the_reading_is_kept(make: Make) -> None:
     line.work()
 
     assert "engine_unavailable" == recorder.told[0][0].reading.code
+
+
+def test_the_journal_knows_what_went_to_the_quarantine(line: Premises) -> None:
+    """And what did not, since it had become another file before it could be moved."""
+    line.drop("a.jpg", b"text")
+    line.drop("b.jpg", b"text")
+    line.flow.admit([line.arrival(path, rejection="not_an_image") for path in ("a.jpg", "b.jpg")])
+    line.drop("b.jpg", jpeg(1))
+    line.work()
+
+    assert {"not_an_image": 1} == Listing(line.data).counts().quarantined
+    assert 1 == len(line.rows())
 
 
 def test_a_late_sidecar_never_makes_a_row(line: Premises) -> None:
@@ -673,6 +697,29 @@ class Interrupted:
             self.times -= 1
             raise self.error
         return ids
+
+
+def test_the_register_is_not_searched_without_need(line: Premises) -> None:
+    """A row is looked for only if an earlier attempt may have written it: the file may have a million lines."""
+    asked: list[bool] = []
+
+    @dataclass
+    class Curious:
+        """A register that notes what it is asked to look for."""
+
+        real: Register
+
+        def append(self, rows: Sequence[Row], **words: object) -> list[int]:
+            asked.extend(row.repeated for row in rows)
+            if len(asked) == 1:
+                raise StorageUnavailable("Not now.")
+            return self.real.append(rows, **words)  # type: ignore[arg-type]
+
+    line.drop("a.jpg", jpeg(1))
+    line.assemble(register=Curious(line.register))  # type: ignore[arg-type]
+    line.work()
+
+    assert [False, True] == asked
 
 
 @pytest.mark.parametrize(

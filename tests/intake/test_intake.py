@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.makers import Hands, jpeg, png
 from tests.premises import LARGEST, Premises, digest, look_below, seen, sidecar_of
@@ -133,8 +134,10 @@ def test_a_photo_that_cannot_be_read_holds_up_nobody(premises: Premises) -> None
     identity = Identity(status.st_dev, status.st_ino, 0, status.st_mtime_ns)
     memory = Sighting(f"proc/{os.getpid()}/mem".encode(), identity, status.st_ctime_ns, 1, "none", "whole", "jpg")
     photo = seen(Path("/"), str(path)[1:])
-    result = intake.secure([Arrival(memory), Arrival(photo)])
+    with capture_logs() as logs:
+        result = intake.secure([Arrival(memory), Arrival(photo)])
 
+    assert [("inbox.look_failed", memory.path)] == [(line["event"], line["path"]) for line in logs]
     assert (0, None) == (result.changed, result.error), "nor is it worth another look at once"
     assert [photo.path] == [item.image.source for item in result.items]
     assert [digest(jpeg(1))] == list(premises.photos().values())
@@ -315,6 +318,16 @@ def test_a_source_that_has_to_stay_is_marked(premises: Premises) -> None:
     assert Stored(StoredImage(images[0], str(premises.uploads / "photo_0.jpg")), leftover=True) == result
     assert [False] == premises.intake.release(images)
     assert [] == premises.waiting()
+
+
+def test_a_removal_that_is_not_durable_is_told(premises: Premises) -> None:
+    """Else a power cut brings the source back after it was forgotten."""
+    premises.drop("a.jpg", jpeg(1))
+    images = secured(premises, premises.arrival("a.jpg"))
+
+    with pytest.raises(StorageUnavailable):
+        refused("fsync", errno.EIO, lambda: premises.intake.release(images))
+    assert [False] == premises.intake.release(images)
 
 
 def test_a_source_that_was_replaced_stays(premises: Premises) -> None:

@@ -141,6 +141,17 @@ def test_what_grows_during_the_copy_is_given_up(scene: Scene) -> None:
     assert {} == scene.contents()
 
 
+def test_a_copy_that_is_not_durable_gets_no_name(scene: Scene) -> None:
+    """Copied again and not synced: the source is still needed, so it is not stored yet."""
+    (scene.uploads / COPY).unlink()
+    with pytest.raises(OSError, match="Input/output error"):
+        refused("fsync", errno.EIO, scene.name)
+
+    assert NAME not in scene.contents()
+    assert scene.name()
+    assert {NAME: BYTES} == scene.contents()
+
+
 def test_a_failing_disk_is_no_withdrawal(scene: Scene) -> None:
     """The inbox cannot be read at the moment: the image is not given up."""
     (scene.uploads / COPY).unlink()

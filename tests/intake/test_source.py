@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.makers import NOON, jpeg
 from tests.premises import digest, drop, look_below, seen, sidecar_of
@@ -279,7 +280,9 @@ def test_without_rights_it_stays(commons: Path) -> None:
     image = image_of(commons, "gate/a.jpg")
 
     def act() -> None:
-        assert not Sources(os.fsencode(commons), look_below(commons)).release(image, set())
+        with capture_logs() as logs:
+            assert not Sources(os.fsencode(commons), look_below(commons)).release(image, set())
+        assert [("inbox.unwritable", b"gate")] == [(line["event"], line["folder"]) for line in logs]
 
     assert unprivileged(act)
     assert (commons / "gate/a.jpg").exists()

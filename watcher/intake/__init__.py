@@ -81,7 +81,6 @@ class Intake:
         """
         groups: list[tuple[Arrival, list[Admission]]] = []
         errors: list[StorageUnavailable] = []
-        unreadable = 0
         with self._opened_uploads() as uploads, ExitStack() as undo:
             for arrival in arrivals:
                 temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
@@ -91,7 +90,6 @@ class Intake:
                 except StorageUnavailable as error:
                     errors.append(error)
                 except _Unreadable as error:
-                    unreadable += 1
                     log.warning("inbox.look_failed", path=arrival.image.path, reason=str(error))
             durable.sync_files(uploads, [group[0].image.temporary for _, group in groups if _is_copied(group)])
             kept = []
