@@ -18,6 +18,14 @@ def test_pauses_grow_and_stay_bounded() -> None:
     assert 201.0 == stall.until
 
 
+def test_a_trouble_of_long_ago_does_not_count() -> None:
+    """What went wrong once an hour is not wrong in a row."""
+    stall = Stall()
+
+    assert [1.0, 2.0, 4.0] == [stall.begin(now) for now in (0.0, 1.0, 33.0)]
+    assert 1.0 == stall.begin(68.0)
+
+
 def test_lanes_work_alone_unless_told_otherwise() -> None:
     """One task at a time, no source of new work, and a bell of its own that is not rung."""
     one, other = (Lane(name, lambda: (), lambda _: []) for name in ("one", "other"))

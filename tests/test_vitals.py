@@ -200,6 +200,35 @@ def test_not_idle(vitals: Vitals, line: Line, hands: Hands) -> None:
     assert vitals.idle()
 
 
+def test_idle_without_room(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:
+    """A photo that cannot be taken in is waited for a while, and left when that failed three times in a row."""
+    drop(tmp_path / "inbox", "one.jpg", jpeg())
+    (tmp_path / "uploads").rename(tmp_path / "moved")
+    seen = []
+    for _ in range(12):
+        work(line, hands, 1)
+        vitals.beat()
+        seen.append(vitals.idle())
+
+    assert [False, False] == seen[:2]
+    assert seen[-1]
+    (tmp_path / "moved").rename(tmp_path / "uploads")
+    work(line, hands, 40)
+    assert [] == list((tmp_path / "inbox").iterdir())
+
+
+def test_idle_without_journal(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:
+    """When the journal stays away and every lane has tried in vain, there is nothing to wait for."""
+    work(line, hands)
+    vitals.beat()
+    line.connection.close()
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert not vitals.idle()
+
+    work(line, hands, 12)
+    assert vitals.idle()
+
+
 def test_changes(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:
     """What another process writes to the journal rings every lane, within half a second and once."""
     drop(line.inbox.sentry.root, "a.jpg", jpeg())

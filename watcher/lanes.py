@@ -56,7 +56,9 @@ class Stall:
     times: int = 0
 
     def begin(self, now: float) -> float:
-        """Begin another pause and return its seconds: 1, 2, 4, … up to a bound."""
+        """Begin another pause and return its seconds: 1, 2, 4, … up to a bound, and 1 again after that long without."""
+        if now - self.until > _LONGEST_PAUSE:
+            self.times = 0
         pause = min(float(1 << min(self.times, 10)), _LONGEST_PAUSE)
         self.until, self.times = now + pause, self.times + 1
         return pause

@@ -7,7 +7,6 @@ import structlog
 from watcher.bootstrap import Line
 from watcher.clocks import Clocks
 from watcher.errors import Deferred
-from watcher.flow import KEEPER_ACTS, READ, REGISTER
 from watcher.service import Supervisor
 from watcher.worker import Worker
 
@@ -18,6 +17,7 @@ _CHANGED_SECONDS = 0.5
 _LOOK_SECONDS = 30.0
 """A look that takes longer hangs on a dead share: that is the inbox's fault, not ours."""
 _STUCK_SECONDS = 180.0
+_STALLS = 3
 
 
 class Vitals:
@@ -70,15 +70,21 @@ class Vitals:
         return f"{recorded} photos registered, {owed} acts owed."
 
     def idle(self) -> bool:
-        """Return whether nothing is whole and waiting, and nothing is due."""
+        """Return whether nothing is whole and waiting, and nothing is due; what cannot be done anyway does not count.
+
+        That is what a lane leaves that has stalled several times in a row, on a full disk for example.
+        """
         line = self._line
-        if not self.ready or not line.inbox.idle() or any(worker.busy_since is not None for worker in line.workers):
+        if not self.ready or any(worker.busy_since is not None for worker in line.workers):
             return False
-        acts = (*KEEPER_ACTS, READ, REGISTER, *line.flow.notify_acts())
+        able = [worker for worker in line.workers if max(worker.stall.times, worker.starved.times) < _STALLS]
+        if self._keeper in able and not line.inbox.idle():
+            return False
+        acts = [act for worker in able for act in worker.lane.acts()]
         try:
             return line.questions.busy(acts, self._clocks.wall()) == 0
         except Deferred:
-            return False
+            return not acts
 
     def _notice_changes(self, now: float) -> None:
         """Wake the lanes when another process has written to the journal."""

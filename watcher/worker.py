@@ -36,6 +36,7 @@ class Worker:
         self.busy_since: float | None = None
         self.looking = self.stopping = False
         self.rounds = 0
+        self.stall, self.starved = Stall(), Stall()
         self._journal = journal
         self._questions = questions
         self._clocks = clocks
@@ -45,8 +46,6 @@ class Worker:
         self._faults: set[bytes] = set()
         self._fumbles = 0
         self._first = True
-        self._stall = Stall()
-        self._starved = Stall()
 
     def run(self) -> None:
         """Work until told to stop.
@@ -78,17 +77,17 @@ class Worker:
         """
         now = self.busy_since = self._clocks.monotonic()
         try:
-            if now < self._stall.until:
-                return self._stall.until - now
+            if now < self.stall.until:
+                return self.stall.until - now
             self._tell()
             fed = self._feed()
             pause = 0.0 if self._work() else min(fed, self._until_due())
         except Deferred as error:
-            return self._stalled(self._stall, error)
+            return self._stalled(self.stall, error)
         finally:
             self.busy_since = None
             self.rounds += 1
-        self._stall.times = 0
+        self.stall.times = 0
         return pause
 
     def _feed(self) -> float:
@@ -96,21 +95,22 @@ class Worker:
         feeder, now = self.lane.feeder, self._clocks.monotonic()
         if feeder is None:
             return _IDLE_SECONDS
-        if now < self._starved.until:
-            return self._starved.until - now
+        if now < self.starved.until:
+            return self.starved.until - now
         try:
             arrivals, self._fumbles = self._look(feeder), 0
             self._admit(feeder, arrivals)
         except Deferred as error:
             # The acts that are owed go on meanwhile.
-            return self._stalled(self._starved, error)
+            return self._stalled(self.starved, error)
         except Fatal:
             raise
         except Exception as error:  # noqa: BLE001 (a fault in looking must not stop the acts that are owed)
             self._fumbles += 1
             self._complain(f"look {self._fumbles}", error, self._fumbles)
             return 1.0
-        self._starved.times = 0
+        if arrivals:
+            self.starved.times = 0
         return feeder.pause()
 
     def _look(self, feeder: Feeder) -> list[Arrival]:
