@@ -34,6 +34,7 @@ class Door:
     Attributes:
         admitted: What `latest_from` answers.
         rounds: How many rounds there were.
+        checks: How often the health of the watch was asked for.
         network: The devices that are network mounts.
 
     """
@@ -50,7 +51,7 @@ class Door:
         self.root, self.hands = root, hands
         self.admitted: dict[bytes, Image] = {}
         self.network: frozenset[int] = frozenset()
-        self.rounds = 0
+        self.rounds = self.checks = 0
         self.bell = threading.Event()
         self.inbox = Inbox(
             Path(os.fsdecode(root)),
@@ -60,8 +61,12 @@ class Door:
             clocks=hands.clocks,
             bell=self.bell,
             latest_from=self._latest_from,
-            network_devices=lambda: self.network,
+            network_devices=self._network_devices,
         )
+
+    def _network_devices(self) -> frozenset[int]:
+        self.checks += 1
+        return self.network
 
     def _latest_from(self, paths: Sequence[bytes]) -> Image | None:
         return next((self.admitted[path] for path in paths if path in self.admitted), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import subprocess
 import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.inbox.doors import Door, put
 from tests.makers import Hands, eventually, jpeg
-from tests.refusals import counted, refused
+from tests.refusals import counted, refused, unprivileged
 from watcher.arrivals import Patience
 from watcher.clocks import Clocks, real_clocks
 from watcher.errors import StorageUnavailable
@@ -175,6 +176,44 @@ def test_what_is_left_alone_is_said_once(door: Door) -> None:
     assert [("inbox.ignored", reason) for reason in ("suffix", "symlink", "too_deep")] == sorted(reasons(logs))
 
 
+def test_a_folder_that_is_not_ours_is_said_once_and_left_alone(commons: Path, hands: Hands) -> None:
+    """Its photos could be taken again and again, but never taken away."""
+    root = os.fsencode(commons)
+    os.chmod(os.path.dirname(put(root, b"theirs/a.jpg", jpeg())), 0o755)  # noqa: S103 (others may look)
+
+    def look() -> None:
+        door = Door(root, hands)
+        with capture_logs() as logs:
+            assert [] == door.wait(30.0)
+        assert [b".", b"theirs"] == [line["folder"] for line in logs if line["event"] == "inbox.unwritable"]
+
+    assert unprivileged(look)
+
+
+def test_a_share_inside_the_inbox_is_listed_often(root: bytes, hands: Hands) -> None:
+    """What comes there is not announced; everything else is."""
+    inner = os.path.join(root, b"share")
+    os.mkdir(inner)
+    if (
+        os.geteuid()
+        or subprocess.run(["mount", "-t", "tmpfs", "x", inner], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("nothing can be mounted here")
+    door = Door(root, hands, mode="auto")
+    try:
+        put(root, b"other/a.txt", b"x")
+        door.network = frozenset({os.stat(inner).st_dev})
+        door.wait(1.0)
+        assert 2.0 == door.inbox.sentry.interval
+        assert os.stat(inner).st_dev != os.stat(root).st_dev
+        with open(os.path.join(inner, b"b.jpg"), "wb") as file:
+            file.write(jpeg())
+        assert [b"share/b.jpg"] == door.paths(9.0)
+    finally:
+        door.inbox.close()
+        subprocess.run(["umount", inner], check=True)
+
+
 # Waiting
 
 
@@ -321,6 +360,7 @@ def test_a_crowd_does_not_hold_up_a_whole_photo(door: Door, make: Callable[[byte
     door.inbox.stir()
 
     assert {b"a.jpg", b"z/last.jpg"} <= set(door.paths(15.0))
+    assert len(door.inbox._arrivals) <= 2 * (16 + 32), "what found no room is not remembered"
 
 
 def test_a_crowd_of_open_files_does_not_hold_up_a_whole_photo(door: Door) -> None:
@@ -438,7 +478,9 @@ def test_a_long_listing_does_not_keep_us_from_noticing_that_the_root_was_replace
     os.mkdir(root)
 
     with capture_logs() as logs:
+        before = door.checks
         door.wait(12.0)
+        assert 1 <= door.checks - before <= 4
         assert ("inbox.rebuilt", "folder_replaced") in reasons(logs)
         door.put(b"new.jpg", jpeg())
         assert [b"new.jpg"] == door.paths(20.0)
@@ -463,7 +505,7 @@ def test_a_root_that_is_lost_ends_a_long_listing(root: bytes, hands: Hands) -> N
 
 def test_a_question_that_fails_loses_nothing(root: bytes, hands: Hands) -> None:
     """When the journal cannot be asked whether a sidecar is late, all that had arrived by then arrives again, soon."""
-    door = Door(root, hands)
+    door = Door(root, hands, mode="auto")
     failing = [True]
 
     def latest_from(_: Sequence[bytes]) -> Image | None:
@@ -486,7 +528,8 @@ def test_a_question_that_fails_loses_nothing(root: bytes, hands: Hands) -> None:
 
     failing.clear()
 
-    assert 5 == len(door.paths(5.0))
+    assert 5 == len(door.paths(1.5))
+    door.inbox.close()
 
 
 # The rest
