@@ -77,6 +77,7 @@ class Scenario:
         seconds: Between two turns.
         far: The inbox is on another file system.
         new: Nothing is there yet, neither journal nor quarantine.
+        cut: A power cut took the copy of a photo that was just written down.
 
     """
 
@@ -90,6 +91,7 @@ class Scenario:
     seconds: float = 1.0
     far: bool = False
     new: bool = False
+    cut: bool = False
 
 
 def owned_by(name: str) -> bytes:
@@ -129,6 +131,7 @@ SCENARIOS = {
     "truncated": Scenario(
         (("gate/t.jpg", CUT), ("a.jpg", ONE)), {digest(ONE): ""}, kept=(("truncated", digest(CUT)),), seconds=45.0
     ),
+    "lost copy": replace(PLAIN, window=0.0, cut=True),
     "late sidecar": Scenario(
         (("a.jpg", ONE),),
         {digest(ONE): ""},
@@ -216,6 +219,16 @@ class Place:
         complaints = list(self.complaints(premises))
         premises.close()
         return complaints
+
+    def lose_copies(self) -> None:
+        """Write down all photos, and lose their copies."""
+        premises = self.opened(life=0)
+        premises.open()
+        for path, _ in self.scenario.drops:
+            premises.admitted(path)
+        for name in premises.photos():
+            (premises.uploads / name).unlink()
+        premises.close()
 
     def drop_again(self) -> bool:
         """Let the camera go on, if it has not yet and the journal knows its first photos; return whether it did."""
@@ -488,7 +501,10 @@ class Sweep:
             self._scenario.before(root)
             for path, data in self._scenario.drops:
                 dropped(inbox / path, data)
-            yield Place(root, inbox, self._scenario, self._mutate)
+            place = Place(root, inbox, self._scenario, self._mutate)
+            if self._scenario.cut:
+                in_child(place.lose_copies)
+            yield place
 
 
 def make_old(root: Path) -> None:

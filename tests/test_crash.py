@@ -58,7 +58,7 @@ def test_a_crash_on_the_way_back_costs_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", ["sidecar", "unfinished line", "truncated"])
+@pytest.mark.parametrize("scenario", ["sidecar", "unfinished line", "truncated", "lost copy"])
 def test_a_crash_in_the_middle_of_a_write_costs_nothing(
     scenario: str, capsys: pytest.CaptureFixture[str], *, long: bool
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.intake.test_source import image_of
 from tests.makers import jpeg
 from tests.premises import drop, look_below
-from tests.refusals import meddling, refused
+from tests.refusals import killed, meddling, refused
 from watcher import durable
 from watcher.errors import StorageUnavailable
 from watcher.intake.naming import named
@@ -141,14 +141,31 @@ def test_what_grows_during_the_copy_is_given_up(scene: Scene) -> None:
     assert {} == scene.contents()
 
 
-def test_a_copy_that_is_not_durable_gets_no_name(scene: Scene) -> None:
-    """Copied again and not synced: the source is still needed, so it is not stored yet."""
+@pytest.mark.parametrize(("call", "number"), [("write", errno.ENOSPC), ("fsync", errno.EIO), ("renameat2", errno.EIO)])
+def test_a_copy_that_is_not_durable_gets_no_name(scene: Scene, call: str, number: int) -> None:
+    """Copied again and not synced: the source is still needed, so it is not stored yet, and nothing is left of it."""
     (scene.uploads / COPY).unlink()
-    with pytest.raises(OSError, match="Input/output error"):
-        refused("fsync", errno.EIO, scene.name)
+    # The first name is refused as well, but then because there is nothing to be named.
+    with pytest.raises(OSError, match=os.strerror(number)):
+        refused(call, number, scene.name)
 
-    assert NAME not in scene.contents()
+    assert {} == scene.contents()
     assert scene.name()
+    assert {NAME: BYTES} == scene.contents()
+
+
+def test_half_a_copy_is_never_taken_for_the_photo(scene: Scene) -> None:
+    """Killed at any point while the copy is made again, the next attempt makes it anew."""
+    (scene.uploads / COPY).unlink()
+    at = 1
+    while killed(scene.name, at):
+        assert BYTES == scene.contents().get(NAME, BYTES)
+        assert scene.name()
+        assert BYTES == scene.contents()[NAME]
+        (scene.uploads / NAME).unlink()
+        at += 1
+
+    assert at > 4
     assert {NAME: BYTES} == scene.contents()
 
 

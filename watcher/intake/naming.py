@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import ExitStack, suppress
 
 from watcher import durable
 from watcher.errors import ImageRejected, StorageUnavailable
 from watcher.intake.source import Sources
 from watcher.model import Image
+
+_AGAIN = ".again"
 
 
 def named(uploads: int, image: Image, sources: Sources) -> bool:
@@ -35,27 +38,35 @@ def named(uploads: int, image: Image, sources: Sources) -> bool:
 
 
 def _copied_again(uploads: int, image: Image, sources: Sources) -> bool:
-    """Copy the source of *image* once more; false if it is not there any more, or not the same."""
+    """Copy the source of *image* once more; false if it is not there any more, or not the same.
+
+    The copy has a name that the journal does not know until it is whole and on the disk: half of one is never taken for
+    the photo, whatever interrupts us.
+    """
     seen = sources.look(image.source)
     if seen is None or seen.identity.size != image.identity.size:
         return False
-    with sources.opened(seen) as source:
-        if source is None or not _copied(source, uploads, image):
+    with sources.opened(seen) as source, ExitStack() as undo:
+        if source is None:
             return False
-    durable.sync_file(uploads, image.temporary)
-    durable.give_name(uploads, image.temporary, image.name)
+        durable.remove(uploads, image.temporary + _AGAIN)
+        undo.callback(_abandon, uploads, image.temporary + _AGAIN)
+        try:
+            digest, _ = durable.copy(source, uploads, image.temporary + _AGAIN, limit=image.identity.size)
+        except ImageRejected:
+            return False
+        if digest != image.digest:
+            return False
+        durable.sync_file(uploads, image.temporary + _AGAIN)
+        durable.give_name(uploads, image.temporary + _AGAIN, image.name)
+        undo.pop_all()
     return True
 
 
-def _copied(source: int, uploads: int, image: Image) -> bool:
-    """Copy *source* to the hidden name of *image* and return whether it has the same bytes; if not, nothing is left."""
-    try:
-        digest, _ = durable.copy(source, uploads, image.temporary, limit=image.identity.size)
-    except ImageRejected:
-        return False
-    if digest != image.digest:
-        durable.remove(uploads, image.temporary)
-    return digest == image.digest
+def _abandon(uploads: int, name: str) -> None:
+    # What cannot be removed now is swept at the next start; what went wrong before is the thing to tell.
+    with suppress(OSError):
+        durable.remove(uploads, name)
 
 
 def _holds(uploads: int, image: Image, there: os.stat_result) -> bool:
