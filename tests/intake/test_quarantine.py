@@ -451,13 +451,15 @@ def aged(ward: Ward, *names: str, size: int = 100_000) -> None:
         ward.put("a.jpg", os.urandom(size), f"truncated/{name}")
 
 
-def test_the_oldest_go_first(near: Ward) -> None:
+def test_the_oldest_go_first(near: Ward, logs: list[MutableMapping[str, Any]]) -> None:
     """Beyond the megabytes the oldest go, with their reasons, until the rest is small enough."""
     names = [f"{number:02}.jpg" for number in range(12)]
     aged(near, *names)
     near.quarantine.prune()
 
     assert {f"truncated/{name}" for name in names[2:]} == set(near.contents()) == set(near.reasons())
+    said = [line["item"] for line in logs if line["event"] == "intake.pruned"]
+    assert [f"truncated/{name}" for name in names[:2]] == said
 
 
 def test_what_is_too_old_goes(near: Ward) -> None:
