@@ -27,8 +27,8 @@ ACTS = ("store", "quarantine", "release", "read", "register", "notify/office")
 
 @pytest.mark.parametrize("error", [EngineUnavailable, SinkUnavailable, StorageUnavailable, RegisterSuspended])
 def test_what_may_heal_is_tried_again(error: type[StorageUnavailable]) -> None:
-    """After 1, 2, 4, … seconds: a disk within half a minute at the latest, everything else within ten minutes."""
-    longest = 30.0 if error is StorageUnavailable else 600.0
+    """After 1, 2, 4, … seconds: a disk or the register within half a minute, what is far away within ten minutes."""
+    longest = 30.0 if error in {StorageUnavailable, RegisterSuspended} else 600.0
     verdicts = [judge(Failure(replace(TASK, attempts=number), error("Not now."))) for number in (1, 2, 3, 30, 1000)]
 
     assert [1.0, 2.0, 4.0, longest, longest] == [verdict.seconds for verdict in verdicts]

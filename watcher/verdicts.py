@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from watcher.errors import ChildLost, Deferred, Rejected, StorageUnavailable, WatcherError
+from watcher.errors import ChildLost, Deferred, RegisterSuspended, Rejected, StorageUnavailable, WatcherError
 from watcher.journal import LONGEST_PAUSE
 from watcher.model import Task
 
@@ -13,8 +13,8 @@ MOST_STRIKES = 5
 """Attempts, made alone, that may end without an explanation."""
 
 _PARKABLE = ("register", "notify/")
-_LONGEST_FOR_STORAGE = 30.0
-"""Seconds; a disk may heal at any moment."""
+_LONGEST_NEARBY = 30.0
+"""Seconds; a disk may heal at any moment, and a person who mends the register looks whether it helped."""
 _LONGEST = 600.0
 
 
@@ -70,7 +70,7 @@ def judge(failure: Failure) -> Verdict:
 
 def _pause(task: Task, error: Exception) -> float:
     """Return the seconds before the next attempt: 1, 2, 4, … up to a bound, or what the other side asked for."""
-    longest = _LONGEST_FOR_STORAGE if isinstance(error, StorageUnavailable) else _LONGEST
+    longest = _LONGEST_NEARBY if isinstance(error, StorageUnavailable | RegisterSuspended) else _LONGEST
     pause = min(float(1 << min(task.attempts - 1, 20)), longest)
     asked = error.retry_after if isinstance(error, Deferred) and error.retry_after is not None else 0.0
     return min(max(pause, asked), LONGEST_PAUSE)
