@@ -6,11 +6,11 @@ import io
 import json
 import os
 import resource
-import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +28,7 @@ from tests.makers import eventually
 from watcher.child import cell, messages
 from watcher.child.parent import Child, Limits
 from watcher.child.process import Process, _fate, _send
+from watcher.child.scratch import Scratch
 from watcher.errors import (
     ChildLost,
     Deferred,
@@ -155,6 +156,59 @@ class TestCalls:
             assert b"again" == worker.call("prints", {}, b"again", seconds=SECONDS)[1]
 
         assert ["child.started"] == [line["event"] for line in logs]
+
+
+class TestScratch:
+    """The private folders of children, and of those that nobody could tidy up."""
+
+    @pytest.fixture(autouse=True)
+    def _elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Look away from the folders of children that live."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def test_made_and_removed(self, tmp_path: Path) -> None:
+        """A folder is ours alone, and gone with everything in it."""
+        scratch = Scratch()
+        Path(scratch.path, "left").write_text("behind", encoding="utf-8")
+
+        assert (tmp_path, 0o700) == (Path(scratch.path).parent, Path(scratch.path).stat().st_mode & 0o777)
+        scratch.remove()
+        assert [] == list(tmp_path.iterdir())
+
+    def test_of_the_dead(self, tmp_path: Path) -> None:
+        """A folder whose maker is dead is removed by the next; one that was just made may not be locked yet."""
+        for name in ("matricula-watcher-old", "matricula-watcher-new", "something-else"):
+            (tmp_path / name).mkdir()
+        for name in ("matricula-watcher-old", "something-else"):
+            os.utime(tmp_path / name, (0, 0))
+        scratch = Scratch()
+
+        assert {"matricula-watcher-new", "something-else", Path(scratch.path).name} == set(os.listdir(tmp_path))
+        scratch.remove()
+
+    def test_of_the_living(self, tmp_path: Path) -> None:
+        """A folder whose maker lives stays, however old it is; so do a link and a file of that name."""
+        first = Scratch()
+        os.utime(first.path, (0, 0))
+        (tmp_path / "matricula-watcher-link").symlink_to(tmp_path)
+        (tmp_path / "matricula-watcher-file").touch()
+        second = Scratch()
+
+        assert 4 == len(list(tmp_path.iterdir()))
+        first.remove()
+        second.remove()
+
+    def test_that_cannot_be_locked(self, tmp_path: Path) -> None:
+        """Without a descriptor for its lock no folder is left behind."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                Scratch()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        assert [] == list(tmp_path.iterdir())
 
 
 class TestErrors:
@@ -526,7 +580,11 @@ sys.stdin.read()
             parent.kill()
 
         assert gone(int(pid))
-        shutil.rmtree(folder)
+        assert Path(folder).is_dir()
+        os.utime(folder, (0, 0))
+        with closing(child()) as another:
+            another.call("echo", {}, seconds=SECONDS)
+        assert not Path(folder).exists()
 
     def test_parent_that_is_dead_already(self) -> None:
         """A child whose parent died before it could ask to be told ends by itself."""

@@ -226,7 +226,8 @@ def _check(clone: Clone, block: str) -> None:
     """See that the script is there and finds tests. It runs this very test, so it cannot be run here."""
     clone.well("sh -n " + block)
     assert os.access(clone.folder / block.strip(), os.X_OK)
-    found = clone.well(".venv/bin/python -m pytest --collect-only -q -p no:cacheprovider tests/acceptance")
+    pytest = "env -u PYTEST_XDIST_WORKER .venv/bin/python -m pytest -q -p no:cacheprovider"
+    found = clone.well(f"{pytest} --collect-only tests/acceptance")
     assert "tests/acceptance/test_day.py::" in found
 
 

@@ -144,7 +144,7 @@ class TestTrouble:
     @pytest.mark.parametrize("seconds", [0.5, 1e-9])
     def test_too_slow(self, tmp_path: Path, seconds: float) -> None:
         """A run that does not end is ended, or not begun if there is no time for it."""
-        with pytest.raises(EngineUnavailable) as caught:
+        with pytest.raises(EngineRefused) as caught:
             read("1234 BCD", seconds=seconds, command=program(tmp_path, VERSION, "exec tail -f /dev/null"))
 
         assert "engine_timeout" == caught.value.code

@@ -160,6 +160,19 @@ def test_each_folder_is_one_watch_of_one_instance(root: bytes, watch: Watch) -> 
     assert 0 == other.count()
 
 
+def test_a_folder_that_is_met_twice_ends_nothing(root: bytes, watch: Watch, bell: Bell) -> None:
+    """A tree that grows while it is walked is met by the walk and by an event; watchdog warns, and here that kills."""
+    reader = next(thread for thread in watch._threads if isinstance(thread, InotifyFD))
+    os.mkdir(os.path.join(root, b"gate"))
+    assert eventually(lambda: watch.count() == 2)
+
+    met = InotifyEvent(1, InotifyConstants.IN_CREATE | InotifyConstants.IN_ISDIR, 0, b"gate")  # type: ignore[arg-type]
+    assert bell.rings(lambda: reader.handle_event(met))
+
+    assert 2 == watch.count()
+    assert "" == watch.ailment()
+
+
 def test_stopping_leaves_nothing(root: bytes, bell: Bell) -> None:
     """No thread, no descriptor, no ear in watchdog's log; stopping twice, or what never started, is fine."""
     logger = logging.getLogger("watchdog.observers.inotify_c")

@@ -43,8 +43,7 @@ class Child:
     """A worker in another process: started at its first call, replaced when it is lost or worn out.
 
     Owned by one thread; only `close` may come from another. The process dies with the thread that made the call by
-    which it was started (PR_SET_PDEATHSIG), so that thread should live as long as the child is wanted. If this process
-    is killed, the empty folder that was the child's TMPDIR stays behind.
+    which it was started (PR_SET_PDEATHSIG), so that thread should live as long as the child is wanted.
     """
 
     def __init__(

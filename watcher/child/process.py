@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import select
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from watcher.child import messages
+from watcher.child.scratch import Scratch
 
 _REAP_SECONDS = 5.0
 _CHUNK = 1 << 16
@@ -44,9 +43,9 @@ class Process:
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Start it, with *environment* added to the least that we set."""
         with ExitStack() as undo:
-            self._scratch = tempfile.mkdtemp(prefix="matricula-watcher-")
-            undo.callback(shutil.rmtree, self._scratch, ignore_errors=True)
-            self._process = undo.enter_context(_spawned(self._scratch, environment))
+            self._scratch = Scratch()
+            undo.callback(self._scratch.remove)
+            self._process = undo.enter_context(_spawned(self._scratch.path, environment))
             self._ended = os.pidfd_open(self._process.pid)
             undo.pop_all()
         pipes = (self._process.stdin, self._process.stdout, self._process.stderr)
@@ -110,8 +109,7 @@ class Process:
         for pipe in self._pipes:
             pipe.close()
         os.close(self._ended)
-        with suppress(RecursionError):  # folders nested without end, on purpose
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
         return _fate(self._process.returncode)
 
     def last_words(self) -> str:

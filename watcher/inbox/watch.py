@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,8 @@ class Watch:
             OSError: The kernel grants no more watches, or the folder is not there.
 
         """
+        # watchdog meets a folder twice, without harm, and says so on standard error; or dies of it under -W error.
+        warnings.filterwarnings("ignore", "Callback with id", RuntimeWarning)
         status = self._root.stat()
         threads, descriptors = _threads(), _descriptors()
         self._observer = observer = Observer()

@@ -122,7 +122,7 @@ class OpenaiSettings(BaseModel, frozen=True, extra="forbid"):
 class TesseractSettings(BaseModel, frozen=True, extra="forbid"):
     """`[engines.tesseract]`: *psm* are page segmentation modes, tried in turn until one sees what can be a plate."""
 
-    psm: Some[Mode] = (11, 7)
+    psm: Some[Mode] = (11, 6)
 
 
 class EngineSettings(BaseModel, frozen=True, extra="allow"):

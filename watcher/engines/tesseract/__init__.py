@@ -100,8 +100,8 @@ class Tesseract:
         """Return the line most like a plate, as Tesseract wrote it, and the others as candidates.
 
         Raises:
-            EngineUnavailable: It is not installed, failed, or was not done in time.
-            EngineRefused: There are no pixels.
+            EngineUnavailable: It is not installed, or failed.
+            EngineRefused: There are no pixels, or it was not done in time, as it would not be the next time.
 
         """
         if not picture.pixels:
@@ -115,7 +115,7 @@ class Tesseract:
                 seen.append(line)  # noqa: PERF402 - kept if the time is up before the last
         except TimeoutError:
             if not seen:
-                raise EngineUnavailable("Tesseract was not done in time.", code="engine_timeout") from None
+                raise EngineRefused("Tesseract was not done in time.", code="engine_timeout") from None
         return _reading(seen, request.kind, time.monotonic() - started)
 
     def _lines(self, grey: Image.Image, kind: Kind, end: float) -> Iterator[Line]:
