@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import structlog
 
-from watcher import bootstrap, premises
+from watcher import bootstrap, durable, premises
 from watcher.bootstrap import Line
 from watcher.child import privacy
 from watcher.clocks import Clocks
@@ -94,9 +94,12 @@ class Daemon:
 
     def _work(self, line: Line) -> None:
         try:
-            line.prepare()
+            with durable.storage("the data folder"):
+                line.prepare()
         except Deferred as error:
             raise DiskUnusable(error.reason, hint=error.hint, code=error.code) from error
+        except FileExistsError as error:
+            raise DiskUnusable(f"{error.filename} stands where a folder belongs.", hint="Move it away.") from error
         threads = self._start(line)
         try:
             self._live(line, threads)
