@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.makers import NOON, jpeg
-from watcher.errors import WatcherError
-from watcher.reports import outcome, release, status_facts, story
+from tests.makers import NOON, Hands, jpeg
+from tests.records import RECORD
+from tests.refusals import refused, unprivileged
+from watcher.bootstrap import assemble
+from watcher.errors import StorageUnavailable, WatcherError
+from watcher.journal.listing import Step, Story
+from watcher.lock import locked
+from watcher.model import Reading
+from watcher.places import Finding
+from watcher.reports import finding_facts, outcome, reading_facts, records, release, status_facts, story, story_facts
 from watcher.settings import Settings, load
 
 
@@ -75,3 +87,159 @@ def test_nobody_tells_the_story_of_a_photo_that_the_journal_does_not_know(settin
 
     assert ("unknown_photo", "unknown_photo") == (caught.value.code, again.value.code)
     assert 0 == release(settings, None)
+
+
+@pytest.fixture
+def working(settings: Settings, hands: Hands) -> Settings:
+    """Give settings of a house with one photo that was registered, whose sink is away, and one that was set aside."""
+    sink = {"name": "erp", "url": "http://127.0.0.1:9/", "allow_private": True}
+    folders = {name: str(folder) for name, folder in settings.folders}
+    told = load(
+        config=None,
+        environment={},
+        overrides={"folders": folders, "reading": {"engines": []}, "sinks": [sink]},
+        places=(),
+    )
+    (settings.folders.inbox / "gate").mkdir()
+    (settings.folders.inbox / "gate" / "one.jpg").write_bytes(jpeg())
+    (settings.folders.inbox / "text.jpg").write_text("hello")
+    with closing(assemble(told, hands.clocks)) as line:
+        line.prepare()
+        line.inbox.stir()
+        for _ in range(10):
+            for worker in line.workers:
+                worker.round()
+            hands.turn(0.5)
+    return told
+
+
+def test_a_status_counts_what_is_owed_and_set_aside(working: Settings) -> None:
+    """Acts by their kind with what holds them up, files in the quarantine by reason, and who runs it."""
+    with locked(working.folders.data):
+        facts = status_facts(working, now=NOON.timestamp())
+
+    assert ({"notify/erp": 1}, {}, {"not_an_image": 1}, 1) == (
+        facts["owed"],
+        facts["parked"],
+        facts["quarantined"],
+        facts["recorded"],
+    )
+    assert os.getpid() == facts["running"]
+    assert "127.0.0.1" in facts["held_up_by"]["notify/erp"]
+
+
+def test_a_sink_that_is_gone_explains_what_is_owed_to_it(working: Settings) -> None:
+    """Nothing is sent to a sink that is not in the configuration any more, and `status` says why."""
+    facts = status_facts(working.model_copy(update={"sinks": ()}), now=NOON.timestamp())
+
+    assert {"notify/erp": 1} == facts["owed"]
+    assert facts["held_up_by"]["notify/erp"]
+
+
+def test_records_are_told_as_receivers_are(working: Settings) -> None:
+    """All of them, the last ones, or those that a person should look at."""
+    (record,) = records(working, last=None, review=False)
+
+    assert (1, "gate/one.jpg", "gate") == (record["id"], record["source"], record["camera_id"])
+    assert [record] == list(records(working, last=1, review=False))
+    assert [] == list(records(working, last=None, review=True))
+
+
+def test_a_story_is_found_however_the_photo_is_called(
+    working: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, by its path in the inbox, in uploads or in the quarantine, from wherever the path begins."""
+    now = NOON.timestamp()
+    (record,) = records(working, last=None, review=False)
+    (aside,) = (tmp_path / "data" / "quarantine" / "not_an_image").glob("*.jpg")
+    monkeypatch.chdir(tmp_path / "inbox")
+    ways = (
+        record["image"],
+        "gate/one.jpg",
+        "./gate/one.jpg",
+        "inbox/gate/one.jpg",
+        f"uploads/{record['image']}",
+        str(tmp_path / "uploads" / str(record["image"])),
+        "../uploads/" + str(record["image"]),
+    )
+
+    assert [record["image"]] * len(ways) == [story(working, str(way), now=now)["image"] for way in ways]
+    assert "not_an_image" == story(working, str(aside), now=now)["reason"]
+    assert "not_an_image" == story(working, "text.jpg", now=now)["reason"]
+
+
+def test_what_waits_can_be_released(working: Settings) -> None:
+    """Of one photo or of all; what is done is not done again."""
+    assert 1 == release(working, "gate/one.jpg")
+    assert 0 == release(working, None)
+    assert 0.0 == story(working, "gate/one.jpg", now=NOON.timestamp())["acts"][-1]["due_in_seconds"]
+
+
+def test_rights_that_lack_are_told_with_their_remedy(working: Settings, tmp_path: Path) -> None:
+    """Somebody who may not look into data/ is told so, by every question."""
+    tmp_path.joinpath("data").chmod(0o700)
+
+    def ask() -> None:
+        for question in (
+            lambda: release(working, None),
+            lambda: status_facts(working, now=0.0),
+            lambda: story(working, "x", now=0.0),
+        ):
+            with pytest.raises(StorageUnavailable, match="Run this as"):
+                question()
+
+    assert unprivileged(ask)
+
+
+def test_a_disk_that_fails_is_told(working: Settings) -> None:
+    """An error that is neither missing rights nor a missing file is no reason to say that nothing waits."""
+    with pytest.raises(StorageUnavailable, match="Input/output error"):
+        refused("newfstatat", errno.EIO, lambda: release(working, None))
+
+
+def test_a_story_tells_everything_there_is() -> None:
+    """Acts with the seconds until they are due, the reading as `read` tells it, times with their zone."""
+    steps = (
+        Step("register", "done", 1, 0.0, ""),
+        Step("notify/erp", "owed", 3, 130.0, "sink_unavailable: away"),
+        Step("notify/gate", "owed", 1, 20.0, ""),
+        Step("notify/yard", "parked", 5, 0.0, "delivery_refused: no"),
+    )
+    image = replace(RECORD.image, source=b"caf\xe9.jpg", duplicate_of="matricula_1.jpg")
+    moment = datetime(2026, 3, 4, 14, 31, tzinfo=UTC)
+    facts = story_facts(Story(image, "duplicate", RECORD.reading, 7, moment, steps), now=100.0)
+    bare = story_facts(Story(replace(image, sidecar=None), "", None, None, None, ()), now=100.0)
+
+    assert ("caf\\xe9.jpg", "matricula_1.jpg", "duplicate", 7) == (
+        facts["source"],
+        facts["duplicate_of"],
+        facts["reason"],
+        facts["id"],
+    )
+    assert [None, 30.0, 0.0, None] == [act["due_in_seconds"] for act in facts["acts"]]
+    assert "2026-03-04T14:31:00+00:00" == facts["recorded_at"]
+    assert reading_facts(RECORD.reading) == facts["reading"]
+    assert (None, None, None, "", []) == (
+        bare["reading"],
+        bare["id"],
+        bare["recorded_at"],
+        bare["sidecar_error"],
+        bare["acts"],
+    )
+
+
+def test_a_reading_without_a_plate_is_null() -> None:
+    """What no engine knows is null and not an empty text; figures are short."""
+    facts = reading_facts(Reading(None, seconds=0.123456))
+
+    assert (None, None, None, None, [], 0.123) == tuple(
+        facts[key] for key in ("plate", "confidence", "engine", "code", "candidates", "seconds")
+    )
+    assert {"text": "1234BCD", "confidence": 0.93} == reading_facts(RECORD.reading)["candidates"][0]
+
+
+def test_a_finding_is_four_words_and_sentences() -> None:
+    """What the doctor finds is told under the names that it has."""
+    expected = {"what": "watches", "level": "ok", "says": "Enough.", "remedy": ""}
+
+    assert expected == finding_facts(Finding("watches", "ok", "Enough."))

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from watcher import places
 from watcher.clocks import Clocks
-from watcher.errors import ChildLost, Deferred, Fatal, SettingsInvalid, WatcherError
+from watcher.errors import Deferred, Fatal, SettingsInvalid, WatcherError
 from watcher.journal.listing import Listing
 from watcher.options import reader_options, sinks_of, skipped
 from watcher.places import Finding
@@ -65,8 +65,6 @@ def _engines(settings: Settings) -> Iterator[Finding]:
                 yield Finding(seat.name, "ok", seat.probe())
             except WatcherError as error:
                 yield Finding(seat.name, "error", error.reason, error.hint)
-            except ChildLost as error:
-                yield Finding(seat.name, "error", f"Its process ended: {error}", "The log says more (child.lost).")
 
 
 def _sinks(settings: Settings, clocks: Clocks) -> Finding:

@@ -121,7 +121,7 @@ def finding_facts(finding: Finding) -> dict[str, str]:
 
 def _story(settings: Settings, name: str) -> Story:
     with closing(Listing(settings.folders.data)) as listing:
-        story = listing.story(_called(settings, name))
+        story = next(filter(None, map(listing.story, _meanings(settings, name))), None)
     if story is None:
         raise WatcherError(
             f"The journal knows no photo {name}.",
@@ -131,14 +131,15 @@ def _story(settings: Settings, name: str) -> Story:
     return story
 
 
-def _called(settings: Settings, name: str) -> str:
-    """Return *name* as the journal knows it: a path, as somebody may have typed it, relative to its folder."""
+def _meanings(settings: Settings, name: str) -> Iterator[str]:
+    """Yield what the journal may call a photo that somebody calls *name*: as a path from here, then as it stands."""
     folders = settings.folders
     for folder in (folders.inbox, folders.uploads, folders.data / bootstrap.QUARANTINE):
         inside = os.path.relpath(os.path.abspath(name), folder)
-        if "/" in name and not inside.startswith(".."):
-            return inside
-    return name.removeprefix("uploads/").removeprefix("inbox/")
+        if not inside.startswith(".."):
+            yield inside
+    yield name
+    yield name.removeprefix("uploads/").removeprefix("inbox/")
 
 
 def story_facts(story: Story, *, now: float) -> dict[str, Any]:
