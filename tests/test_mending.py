@@ -63,6 +63,33 @@ def test_first_look(premises: Premises) -> None:
     assert 2 == len(premises.rows())
 
 
+def test_an_id_of_another_row(premises: Premises) -> None:
+    """Somebody numbered the rows anew: the one that comes back gets the next id, in the file and in the journal."""
+    row = remove_row(premises)
+    path = premises.data / "registros.csv"
+    path.write_text(path.read_text().replace("\n2,", "\n1,"))
+    mender = mender_of(premises)
+    mender.look()
+    premises.work()
+    records = [(record.id, record.image.name) for record in Listing(premises.data).records()]
+    mender.close()
+
+    assert ["1", "3"] == [row[0] for row in premises.rows()]
+    assert [3, row[-1]] == [int(premises.rows()[1][0]), premises.rows()[1][-1]]
+    assert (3, row[-1]) in records
+
+
+def test_a_damaged_row(premises: Premises) -> None:
+    """Its line stands, whatever somebody wrote into it, so it is not missing."""
+    path = premises.data / "registros.csv"
+    path.write_text(path.read_text().replace("\n1,", '\n"1,'))
+    mender = mender_of(premises)
+    mender.look()
+    mender.close()
+
+    assert 0 == owed(premises)
+
+
 def test_nothing_missing(premises: Premises) -> None:
     """Where every row stands, nothing is owed and nothing said."""
     mender = mender_of(premises)

@@ -142,6 +142,46 @@ def test_hanging_ends(vitals: Vitals, line: Line, hands: Hands) -> None:
     assert not vitals.unreachable
 
 
+def test_hanging_ends_badly(vitals: Vitals, line: Line, hands: Hands) -> None:
+    """When the look comes back with an error, nobody says that the inbox can be reached."""
+    keeper = line.workers[0]
+    keeper.busy_since, keeper.looking = hands.monotonic, True
+    hands.turn(31.0)
+    vitals.beat()
+    line.inbox.sentry.root.rmdir()
+    keeper.busy_since, keeper.looking = None, False
+    work(line, hands, turns=3)
+    with capture_logs() as logs:
+        vitals.beat()
+
+    assert "inbox.reachable" not in [log["event"] for log in logs]
+    assert vitals.unreachable
+
+
+def test_only_the_keeper_may_hang(vitals: Vitals, line: Line, manager: socket.socket, hands: Hands) -> None:
+    """The registrar looks at the register, on a disk of ours: a look of its own that hangs is no excuse."""
+    registrar = next(worker for worker in line.workers if worker.lane.name == "registrar")
+    registrar.busy_since, registrar.looking = hands.monotonic, True
+    hands.turn(181.0)
+    vitals.beat()
+
+    assert "WATCHDOG=1" not in heard(manager)
+
+
+def test_a_slow_engine(line: Line, vitals: Vitals, manager: socket.socket, hands: Hands, tmp_path: Path) -> None:
+    """A reader has all the time that the operator gives its engines, also if that is more than three minutes."""
+    environment = {"WATCHER_HOME": str(tmp_path), "WATCHER_READING__ENGINES": "tesseract"}
+    line.adopt(load(config=None, environment=environment | {"WATCHER_READING__DEADLINE_SECONDS": "300"}))
+    line.workers[1].busy_since = hands.monotonic
+    hands.turn(600.0)
+    vitals.beat()
+    assert "WATCHDOG=1" in heard(manager)
+
+    hands.turn(600.0)
+    vitals.beat()
+    assert "WATCHDOG=1" not in heard(manager)
+
+
 def test_working_is_not_hanging(vitals: Vitals, line: Line, hands: Hands) -> None:
     """A keeper that is long at its acts does not make the inbox unreachable."""
     line.workers[0].busy_since = hands.monotonic
@@ -161,6 +201,28 @@ def test_status(vitals: Vitals, line: Line, manager: socket.socket, hands: Hands
 
     told = [state for state in heard(manager) if state.startswith("STATUS=")]
     assert ["STATUS=0 photos registered, 0 acts owed.", "STATUS=1 photos registered, 0 acts owed."] == told
+
+
+def test_without_journal(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:
+    """A journal that cannot be asked is what the status says; when it is back, changes are noticed as before."""
+    vitals.beat()
+    line.connection.close()
+    (tmp_path / "data").rename(tmp_path / "moved")
+    hands.turn(1.0)
+    vitals.beat()
+    assert f"The journal {tmp_path}/data/journal.sqlite3 cannot be used" in vitals.sentence()
+
+    (tmp_path / "moved").rename(tmp_path / "data")
+    hands.turn(1.0)
+    vitals.beat()
+    line.workers[1].lane.bell.clear()
+    other = Connection(tmp_path / "data")
+    with other.turn(writing=True) as db:
+        db.execute("PRAGMA user_version = 1")
+    other.close()
+    hands.turn(1.0)
+    vitals.beat()
+    assert line.workers[1].lane.bell.is_set()
 
 
 def test_nobody_listens(line: Line, hands: Hands) -> None:
