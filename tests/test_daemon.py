@@ -142,11 +142,9 @@ def test_it_does_what_is_there_and_leaves_nothing_behind(tmp_path: Path) -> None
         daemon(configured(tmp_path)).run()
 
     assert 3 == len((tmp_path / "data" / "registros.csv").read_text().splitlines())
-    assert (None, descriptors, threads) == (
-        holder(tmp_path / "data"),
-        len(os.listdir("/proc/self/fd")),
-        threading.active_count(),
-    )
+    assert holder(tmp_path / "data") is None
+    # Threads of tests before this one may end meanwhile.
+    assert eventually(lambda: len(os.listdir("/proc/self/fd")) <= descriptors and threading.active_count() <= threads)
     events = [line["event"] for line in lines if line["event"].startswith("daemon.")]
     assert ["daemon.started", "daemon.ready", "daemon.stopping", "daemon.stopped"] == events
     assert not (tmp_path / "data" / "journal.sqlite3-wal").exists()
