@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.makers import jpeg
+from tests.makers import eventually, jpeg
 from tests.refusals import refused
 from watcher.bootstrap import Line, assemble
 from watcher.clocks import real_clocks
