@@ -33,7 +33,7 @@ LINES = tuple(
         chain keeper mending options worker
         flow lanes
         chambers chronicle inbox intake notify reader reading register verdicts
-        arrivals breaker cells child durable engines images journal pictures plates service sidecar sinks wire
+        arrivals breaker cells child drawings durable engines images journal pictures plates service sidecar sinks wire
         facts lock logs settings signals
         clocks deadline model
         errors
@@ -162,6 +162,7 @@ EFFECTS = (
         words("PIL pytesseract rapidocr onnxruntime numpy cv2"),
         {
             "pictures.py": "decodes and encodes, in a child",
+            "drawings.py": "draws what was read on the picture, in a child",
             "engines/": "read, in a child",
             "demo.py": "paints the plates that it shows",
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.misbehaving.engines import install
 from watcher import wire
 from watcher.chambers import network, pixels
 from watcher.errors import EngineRefused, EngineUnavailable
-from watcher.model import Request
+from watcher.model import Reading, Request
 
 ASK = {"engine": "describes", "request": wire.request_out(Request())}
 
@@ -55,6 +56,19 @@ class TestPixels:
 
         with pytest.raises(LookupError):
             chamber.read(ASK, b"")
+
+    def test_annotates(self) -> None:
+        """A reading that was made elsewhere is drawn on the picture, as a PNG; the picture itself stays as it is."""
+        chamber = pixels({"engines": {"describes": {}}, "max_pixels": 1000}, {})
+        chamber.open({}, jpeg())
+        before, _ = chamber.read(ASK, b"")
+        reading = json.loads(json.dumps(wire.reading_out(Reading("1234BCD", 0.9, box=(1, 2, 3, 4)))))
+        found, drawing = chamber.annotate({"reading": reading, "engine": "openai"}, b"")
+        after, _ = chamber.read(ASK, b"")
+
+        assert {} == found
+        assert wire.png_in(drawing)
+        assert before == after
 
     def test_limit(self) -> None:
         """The limit of pixels is that of the options."""

@@ -145,6 +145,23 @@ class TestPhotos:
             with pytest.raises(StorageUnavailable, match=name):
                 open_desk({}).open_file(str(tmp_path / name))
 
+    def test_drawing(self, open_desk: Callable[..., Desk]) -> None:
+        """A reading is drawn on the photo that is open, also after the child was lost; without a picture it is not."""
+        desk = open_desk({})
+        desk.open(jpeg())
+        first = desk.annotate(Reading("1234BCD", 0.9, "answers", (1, 2, 3, 4)))
+        process = desk._pixels._process
+        assert process
+        os.kill(process.pid, signal.SIGKILL)
+        assert gone(process.pid)
+        again = desk.annotate(Reading("1234BCD", 0.9, "answers", (1, 2, 3, 4)))
+        desk.open(b"broken")
+
+        assert first.startswith(b"\x89PNG")
+        assert first == again
+        with pytest.raises(EngineRefused):
+            desk.annotate(Reading(None))
+
     def test_nothing_open(self, open_desk: Callable[..., Desk]) -> None:
         """Before a photo is open there is nothing to read."""
         with pytest.raises(EngineRefused):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.makers import jpeg, png
 from watcher import wire
 from watcher.model import Candidate, Kind, Reading, Request
 
@@ -149,6 +150,13 @@ class TestRequest:
 
 class TestOthers:
     """Sizes and sentences."""
+
+    def test_drawing(self) -> None:
+        """Nothing else is taken from a child to be written as a file for people."""
+        assert png() == wire.png_in(png())
+        for other in (b"", jpeg(), b"<html>"):
+            with pytest.raises(ValueError, match="PNG"):
+                wire.png_in(other)
 
     def test_size(self) -> None:
         """A size is two whole numbers."""

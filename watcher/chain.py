@@ -91,6 +91,10 @@ class Chain:
                 raise
             raise ChildLost("It was cut short.", late=False) from error
 
+    def annotate(self, reading: Reading) -> bytes:
+        """Return the photo that was read last, as a PNG with *reading* on it; raises what `Desk.annotate` raises."""
+        return self._desk.annotate(reading)
+
     def close(self) -> None:
         """End the children for good, from any thread; a call that is running is cut short."""
         self._closed = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from watcher import engines, pictures, wire
+from watcher import drawings, engines, pictures, wire
 from watcher.engines import Engine
 from watcher.errors import EngineUnavailable, SettingsInvalid
 from watcher.model import Picture
@@ -29,7 +29,7 @@ def network(options: Mapping[str, Any], secret: Mapping[str, str]) -> Network:
 
 
 class Pixels:
-    """Decodes a picture, keeps it, lets the local engines read it and re-encodes it."""
+    """Decodes a picture, keeps it, lets the local engines read it, re-encodes it and draws on it."""
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]], max_pixels: int) -> None:
         """Take the options by engine; an engine is loaded when it is first asked."""
@@ -54,6 +54,12 @@ class Pixels:
         """Return what the engine says of the picture."""
         del blob
         return self._engines.read(arguments, self._kept()), b""
+
+    def annotate(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
+        """Return a PNG of the picture with a reading, which may be that of a whole chain, drawn on it."""
+        del blob
+        reading = wire.reading_in(arguments["reading"], engine=arguments["engine"])
+        return {}, drawings.annotated(self._kept(), reading)
 
     def probe(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
         """Return what the engine says of itself."""

@@ -139,6 +139,14 @@ class Desk:
         self._network.rest()
         return self._decode()
 
+    def annotate(self, reading: Reading) -> bytes:
+        """Return a PNG of the open picture with *reading* on it; raise EngineRefused if it could not be decoded."""
+        if refusal := self._settle_picture():
+            raise _again(refusal)
+        arguments = {"reading": wire.reading_out(reading), "engine": reading.engine}
+        _, drawing = self._pixels.call("annotate", arguments, seconds=self._half)
+        return self._checked(self._pixels, "pixels", partial(wire.png_in, drawing))
+
     def close(self) -> None:
         """End both children, now and for good."""
         self._pixels.close()

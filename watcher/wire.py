@@ -14,6 +14,7 @@ from watcher.model import Candidate, Kind, Reading, Request
 MAX_TEXT = 200
 MAX_CANDIDATES = 50
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 _CODE = re.compile(r"(?:[a-z][a-z0-9_]{0,39})?")
 _MAX_PIXEL = 1_000_000
 _MAX_SECONDS = 86_400.0
@@ -77,6 +78,13 @@ def reading_in(data: Mapping[str, Any], *, engine: str) -> Reading:
 def size_in(data: Mapping[str, Any]) -> tuple[int, int]:
     """Return the width and height in pixels that *data* gives; raise ValueError if it gives none."""
     return _whole(data.get("width"), _MAX_PIXEL), _whole(data.get("height"), _MAX_PIXEL)
+
+
+def png_in(blob: bytes) -> bytes:
+    """Return *blob* if it begins as a PNG does; raise ValueError if not."""
+    if not blob.startswith(_PNG):
+        raise ValueError("a drawing that is no PNG")
+    return blob
 
 
 def sentence_in(data: Mapping[str, Any]) -> str:
