@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from tests.makers import eventually, jpeg
 from watcher import cli
+from watcher.errors import WatcherError
 from watcher.session import Session
 
 COMMANDS = ("run", "once", "read", "status", "records", "explain", "retry", "verify", "doctor", "demo")
@@ -175,6 +176,19 @@ def test_reading_without_engines_fails(house: Path) -> None:
         lines[0],
         lines[1].startswith("nothing.jpg: The photo cannot be read"),
     ]
+
+
+def test_only_one_photo_can_be_drawn(house: Path) -> None:
+    """Several photos and one name for a drawing are the caller's mistake; a name that is taken is told."""
+    photos = [str(path) for path in (house / "uploads").iterdir()]
+    (house / "out.png").write_bytes(b"mine")
+
+    assert "one photo at a time" in call(house, "read", "--annotate", str(house / "a.png"), *photos, code=2).output
+    told = CliRunner().invoke(
+        cli.app, ["read", "--annotate", str(house / "out.png"), photos[0]], obj=Session(variables(house))
+    )
+    assert isinstance(told.exception, WatcherError)
+    assert "nothing is overwritten" in told.exception.reason
 
 
 def test_the_daemon_runs_until_it_is_told_to_stop(house: Path) -> None:

@@ -24,6 +24,7 @@ from watcher.layout import (
     story_lines,
     welcome,
 )
+from watcher.model import NO_PLATE, Candidate, Reading
 
 HOSTILE = "a\x1b[2J\nb\u202e"
 TAMED = "a\\x1b[2J\\nb\\u202e"
@@ -35,8 +36,10 @@ READING = {
     "seconds": 0.456,
     "review": False,
     "code": "",
-    "candidates": [{"text": "1234BCD"}, {"text": "1234BCO"}],
+    "candidates": [],
 }
+SAID = (("1234BCD", 0.934), ("1234BCO", 0.614), (HOSTILE, None))
+OTHERS = {"candidates": [{"text": text, "confidence": confidence} for text, confidence in SAID]}
 STATUS = {
     "running": 42,
     "inbox": "/in",
@@ -98,12 +101,20 @@ def test_retry_and_repair_say_what_they_did() -> None:
 
 
 def test_a_record_is_one_line_that_says_why_it_is_in_doubt() -> None:
-    """A doubtful one carries its code, a sure one nothing, and one without a figure leaves a gap."""
+    """A doubtful one carries its code, or what is wrong in words, and what else it may be; a sure one nothing."""
     doubtful = record_line(record_facts(RECORD))
+    unsure = replace(RECORD.reading, code="", candidates=(Candidate("1234BCO", 0.614), Candidate("1234BC0")))
+    nothing = replace(RECORD, plate=NO_PLATE, reading=Reading(None, review=True))
     sure = record_line(record_facts(replace(RECORD, reading=replace(RECORD.reading, review=False, confidence=None))))
 
     assert doubtful.startswith("     7  20")
-    assert doubtful.endswith("1234BCD       0.93  rapidocr   matricula_20260304_153045.jpg  review: engine_unavailable")
+    assert doubtful.endswith(
+        "1234BCD       0.93  rapidocr   matricula_20260304_153045.jpg  review: engine_unavailable, or 1234BCO"
+    )
+    assert record_line(record_facts(replace(RECORD, reading=unsure))).endswith(
+        ".jpg  review: not sure, or 1234BCO (0.61), 1234BC0"
+    )
+    assert record_line(record_facts(nothing)).endswith(".jpg  review: no plate")
     assert sure.endswith("1234BCD             rapidocr   matricula_20260304_153045.jpg")
 
 
@@ -111,18 +122,27 @@ def test_a_record_is_one_line_that_says_why_it_is_in_doubt() -> None:
     ("more", "expected"),
     [
         ({}, "a.jpg: 1234BCD (0.93) by tesseract in 0.46 s"),
-        ({"review": True}, "a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  doubtful, or 1234BCO"),
+        (OTHERS, f"a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  rather than 1234BCO (0.61), {TAMED}"),
+        (
+            {"review": True, "code": "x"} | OTHERS,
+            f"a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  doubtful, or 1234BCO (0.61), {TAMED}  x",
+        ),
         (
             {"plate": None, "confidence": None, "engine": "", "candidates": [], "review": True, "code": "x"},
             "a.jpg: no plate in 0.46 s  doubtful  x",
         ),
         ({"error": HOSTILE}, f"a.jpg: {TAMED}"),
         ({"plate": HOSTILE}, f"a.jpg: {TAMED} (0.93) by tesseract in 0.46 s"),
+        ({"drawing": "b.png"}, "a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  drawn in b.png"),
+        (
+            {"drawing": None, "drawing_error": HOSTILE},
+            f"a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  not drawn: {TAMED}",
+        ),
     ],
-    ids=["sure", "doubtful", "nothing", "error", "hostile"],
+    ids=["sure", "others", "doubtful", "nothing", "error", "hostile", "drawn", "not drawn"],
 )
 def test_a_reading_is_one_line(more: dict[str, object], expected: str) -> None:
-    """It says who read what, how sure and in what time, and what else it may be if there is doubt."""
+    """It says who read what, how sure and in what time, what else was considered, and where it was drawn."""
     assert expected == reading_line(READING | more)
 
 
@@ -173,12 +193,12 @@ def test_a_story_tells_the_reading_without_what_it_lacks() -> None:
         "confidence": None,
         "orientation": 0,
         "review": False,
-        "candidates": [{"text": "1234BCO"}, {"text": "I234BCD"}],
+        "candidates": [{"text": "1234BCO", "confidence": 0.614}, {"text": "I234BCD", "confidence": None}],
         "tried": ("openai", "tesseract"),
     }
 
     assert (
-        "reading        text 1234BCD; orientation 0; candidates 1234BCO, I234BCD; tried openai, tesseract"
+        "reading        text 1234BCD; orientation 0; candidates 1234BCO (0.61), I234BCD; tried openai, tesseract"
         == story_lines(STORY | {"reading": reading}).split("\n")[1]
     )
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.makers import Hands, jpeg
 from tests.misbehaving.engines import install
 from watcher import tryout
 from watcher.chain import Chain, forged
-from watcher.errors import SettingsInvalid
+from watcher.errors import SettingsInvalid, WatcherError
 from watcher.reader import ReaderOptions
 from watcher.settings import load
 
@@ -34,12 +36,12 @@ def answers(home: Path, *images: Path, engines: str = "[]", **variables: str) ->
     return list(tryout.readings(load(config=None, environment=environment), images, Hands().clocks))
 
 
-def asked(engine: str, options: Mapping[str, Any], photo: Path) -> dict[str, Any]:
+def asked(engine: str, options: Mapping[str, Any], photo: Path, drawing: Path | None = None) -> dict[str, Any]:
     """Return what an engine that behaves in its own way makes of *photo*."""
     paths = (ROOT, install(photo.parent))
     chain = Chain(forged(ReaderOptions((engine,), options={engine: options}, paths=paths), 0.5, lambda: 0.0))
     try:
-        return tryout._answer(chain, photo, len(jpeg()))
+        return tryout._answer(chain, photo, len(jpeg()), drawing)
     finally:
         chain.close()
 
@@ -127,6 +129,63 @@ def test_away(photo: Path) -> None:
     assert "Fetch it." in answer["error"]
 
 
+def test_drawing(photo: Path) -> None:
+    """The photo is drawn with what was read on it, or with nothing, beside what is answered anyway."""
+    for text in ("1234BCD", None):
+        out = photo.with_name(f"{text}.png")
+        answer = asked("answers", {"text": text}, photo, out)
+        with Image.open(out) as image:
+            assert ("PNG", 640) == (image.format, image.width)
+        assert (text, os.fspath(out)) == (answer["plate"], answer["drawing"])
+        assert not tryout.is_failed(answer)
+        shutil.rmtree(photo.parent / "misbehaving-1.0.dist-info")
+
+
+def test_drawing_that_cannot_be_made(photo: Path) -> None:
+    """What was read is answered all the same, with the reason; a file that has come in the meantime stays."""
+    out = photo.with_name("out.png")
+    out.write_text("mine")
+    there = asked("answers", {"text": "1234BCD"}, photo, out)
+    shutil.rmtree(photo.parent / "misbehaving-1.0.dist-info")
+    photo.write_bytes(jpeg()[:-300])
+    broken = asked("answers", {"text": "1234BCD"}, photo, photo.with_name("other.png"))
+
+    assert ("1234BCD", None, True) == (there["plate"], there["drawing"], tryout.is_failed(there))
+    assert "File exists" in there["drawing_error"]
+    assert "mine" == out.read_text()
+    assert ("image_unreadable", None, True) == (broken["code"], broken["drawing"], tryout.is_failed(broken))
+    assert "cannot be decoded" in broken["drawing_error"]
+    assert not photo.with_name("other.png").exists()
+
+
+def test_places_for_a_drawing(tmp_path: Path, photo: Path) -> None:
+    """Neither our own folders nor a file that is there are written to, however they are called, and nothing is read."""
+    for name in ("inbox", "uploads", "data"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "uploads" / "cam1").mkdir()
+    (tmp_path / "link").symlink_to("uploads")
+    (tmp_path / "there.png").symlink_to("nowhere")
+    settings = load(config=None, environment={"WATCHER_HOME": str(tmp_path), "WATCHER_READING__ENGINES": "[]"})
+    said = []
+    for name in ("inbox/a.png", "link/cam1/a.png", "data/a.png", "there.png", "a.jpg", "nowhere/a.png"):
+        with pytest.raises(WatcherError) as caught:
+            next(tryout.readings(settings, [photo], Hands().clocks, drawing=tmp_path / name))
+        said.append(caught.value.reason)
+        assert "drawing_refused" == caught.value.code
+
+    words = ("[folders] inbox", "[folders] uploads", "[folders] data", "there already", "PNG", "no folder")
+    assert all(word in reason for word, reason in zip(words, said, strict=True)), said
+
+
+def test_a_drawing_needs_something_to_read(tmp_path: Path, photo: Path) -> None:
+    """Where nobody can be asked, nothing is drawn, and the answer is what it always is."""
+    settings = load(config=None, environment={"WATCHER_HOME": str(tmp_path), "WATCHER_READING__ENGINES": "[]"})
+    (answer,) = tryout.readings(settings, [photo], Hands().clocks, drawing=tmp_path / "a.png")
+
+    assert ("engine_unavailable", False) == (answer["code"], "drawing" in answer)
+    assert not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.parametrize(
     ("answer", "failed"),
     [
@@ -135,6 +194,8 @@ def test_away(photo: Path) -> None:
         ({"plate": None, "code": None}, False),
         ({"plate": None, "code": "engine_unavailable"}, True),
         ({"plate": "1234BCD", "code": None, "error": ""}, True),
+        ({"plate": "1234BCD", "code": None, "drawing": "a.png"}, False),
+        ({"plate": "1234BCD", "code": None, "drawing": None, "drawing_error": "It is full."}, True),
     ],
 )
 def test_failed(answer: dict[str, Any], *, failed: bool) -> None:

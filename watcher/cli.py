@@ -50,6 +50,7 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one compact JSON object a line.")]
 Name = typer.Argument(metavar="NAME", help="A photo, by its name in uploads or its path in the inbox.")
+Drawing = typer.Option("--annotate", metavar="OUT.png", help="Draw what is read on the photo, in this new file.")
 Facts = Mapping[str, Any]
 
 
@@ -102,17 +103,17 @@ def read(
     context: typer.Context,
     images: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos to read.")],
     config: Config = None,
+    annotate: Annotated[Path | None, Drawing] = None,
     as_json: AsJson = False,
 ) -> None:
     """Read photos and record nothing.
 
     Prints what the engines see on each. Exit code 1 if any cannot be read.
     """
-    settings = context.obj.quiet(config, sys.stderr)
-    failed = _show(
-        tryout.readings(settings, images, real_clocks()), layout.reading_line, as_json=as_json, fails=tryout.is_failed
-    )
-    _leave(failed=failed)
+    if annotate is not None and len(images) > 1:
+        raise typer.BadParameter("It is for one photo at a time.", param_hint="--annotate")
+    answers = tryout.readings(context.obj.quiet(config, sys.stderr), images, real_clocks(), drawing=annotate)
+    _leave(failed=_show(answers, layout.reading_line, as_json=as_json, fails=tryout.is_failed))
 
 
 @app.command()
@@ -149,11 +150,7 @@ def explain(context: typer.Context, name: Annotated[str, Name], config: Config =
 
 
 @app.command()
-def retry(
-    context: typer.Context,
-    name: Annotated[str | None, Name] = None,
-    config: Config = None,
-) -> None:
+def retry(context: typer.Context, name: Annotated[str | None, Name] = None, config: Config = None) -> None:
     """Try what waits or was set aside again, now.
 
     Of one photo or of all. A running daemon notices within a second; else it is done at the next start.

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from watcher.model import NO_PLATE
+
 Facts = Mapping[str, Any]
+
+_MOST_OTHERS = 5
 
 
 def plain(value: object) -> str:
@@ -49,11 +53,30 @@ def retried(number: int) -> str:
 def record_line(facts: Facts) -> str:
     """Return one line for one record."""
     confidence = "" if facts["confidence"] is None else f"{facts['confidence']:.2f}"
-    doubt = f"  review{': ' + facts['code'] if facts['code'] else ''}" if facts["review"] else ""
+    doubt = f"  review: {', or '.join((_why(facts), *_others(facts)))}" if facts["review"] else ""
     return plain(
         f"{facts['id']:>6}  {facts['fecha_hora']}  {facts['plate']:<13} {confidence:<5} {facts['engine']:<10}"
         f" {facts['image']}{doubt}"
     )
+
+
+def _why(facts: Facts) -> str:
+    """Return why a person should look at a record, in a word or two."""
+    return str(facts["code"] or ("no plate" if facts["plate"] == NO_PLATE else "not sure"))
+
+
+def _others(facts: Facts) -> list[str]:
+    """Return, as one piece of text if there is any, what else was considered, each with its confidence."""
+    others = [_candidate(one) for one in facts["candidates"] if one["text"] != facts["plate"]]
+    return [", ".join(others[:_MOST_OTHERS])] if others else []
+
+
+def _candidate(facts: Facts) -> str:
+    return f"{facts['text']}{_sure(facts)}"
+
+
+def _sure(facts: Facts) -> str:
+    return "" if facts["confidence"] is None else f" ({facts['confidence']:.2f})"
 
 
 def difference_line(facts: Facts) -> str:
@@ -71,14 +94,18 @@ def reading_line(facts: Facts) -> str:
     """Return one line for one photo that was read."""
     if "error" in facts:
         return plain(f"{facts['file']}: {facts['error']}")
-    confidence = "" if facts["confidence"] is None else f" ({facts['confidence']:.2f})"
-    others = [candidate["text"] for candidate in facts["candidates"] if candidate["text"] != facts["plate"]]
-    doubt = f"  doubtful{', or ' + ', '.join(others) if others else ''}" if facts["review"] else ""
-    code = f"  {facts['code']}" if facts["code"] else ""
     engine = f" by {facts['engine']}" if facts["engine"] else ""
-    return plain(
-        f"{facts['file']}: {facts['plate'] or 'no plate'}{confidence}{engine} in {facts['seconds']:.2f} s{doubt}{code}"
-    )
+    read = f"{facts['file']}: {facts['plate'] or 'no plate'}{_sure(facts)}{engine} in {facts['seconds']:.2f} s"
+    others = _others(facts)
+    doubt = ", or ".join(("doubtful", *others)) if facts["review"] else "".join(f"rather than {one}" for one in others)
+    return plain("  ".join(filter(None, (read, doubt, facts["code"], _drawing(facts)))))
+
+
+def _drawing(facts: Facts) -> str:
+    """Return where the photo was drawn with what was read on it, or why it was not; empty if nobody asked."""
+    if facts.get("drawing_error"):
+        return f"not drawn: {facts['drawing_error']}"
+    return f"drawn in {facts['drawing']}" if facts.get("drawing") else ""
 
 
 def status_lines(facts: Facts) -> str:
@@ -120,8 +147,8 @@ def story_lines(facts: Facts) -> str:
 def _reading(facts: Facts) -> str:
     """Return what is there of a reading, with its candidates as they were read."""
     told = {key: value for key, value in facts.items() if value is not None and value is not False and value != ()}
-    others = [candidate["text"] for candidate in facts["candidates"]]
-    lists = {"candidates": ", ".join(others), "tried": ", ".join(facts["tried"])}
+    others = ", ".join(map(_candidate, facts["candidates"]))
+    lists = {"candidates": others, "tried": ", ".join(facts["tried"])}
     return "; ".join(f"{key} {lists.get(key, value)}" for key, value in told.items())
 
 

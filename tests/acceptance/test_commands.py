@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.acceptance.house import AS_NOBODY, PROGRAM, House
 from tests.acceptance.terminal import Terminal
 from tests.makers import eventually, jpeg
 from tests.scripted_receiver import Receiver, answers
+from watcher.demo import VEHICLES, draw
 
 ZEROS = {"waiting": 0, "owed": {}, "parked": {}, "quarantined": {}, "recorded": 0, "running": None, "held_up_by": {}}
 NOBODYS = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
@@ -465,6 +467,26 @@ def test_read_prints_what_the_engines_say_and_records_nothing(house: House, tmp_
     assert before == _kept(house)
     assert lines[0].startswith("one.jpg: no plate")
     assert "missing.jpg: The photo cannot be read: No such file or directory." == lines[1]
+
+
+def test_read_draws_what_it_reads_in_a_new_file(house: House, tmp_path: Path) -> None:
+    """Where the plate is and what it says can be looked at; nothing is overwritten, and no folder of ours is used."""
+    house.config.write_text(house.config.read_text(encoding="utf-8").replace("[]", '["tesseract"]'), encoding="utf-8")
+    draw(VEHICLES[0], tmp_path / "photo.jpg")
+    (said,) = house.ask_all("read", "--annotate", "out.png", "photo.jpg")
+    drawn = (tmp_path / "out.png").read_bytes()
+    again = house.command("read", "--annotate", "out.png", "photo.jpg")
+    inside = house.command("read", "--annotate", "inbox/out.png", "photo.jpg")
+
+    assert (VEHICLES[0].plate, "out.png") == (said["plate"], said["drawing"])
+    assert said["box"]
+    with Image.open(tmp_path / "out.png") as picture:
+        assert ("PNG", 1280) == (picture.format, picture.width)
+    assert [(1, ""), (1, "")] == [(asked.returncode, asked.stdout) for asked in (again, inside)]
+    assert "out.png is there already, and nothing is overwritten." in again.stderr
+    assert "[folders] inbox" in inside.stderr
+    assert drawn == (tmp_path / "out.png").read_bytes()
+    assert [] == list(house.inbox.iterdir())
 
 
 def test_read_needs_an_engine(house: House) -> None:
