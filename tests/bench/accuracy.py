@@ -1,27 +1,42 @@
-"""How well and how fast plates are read, by any chain of engines, through the real reader's desk and its children.
+"""How well and how dearly plates are read, by any chain of engines, through the real reader's desk and its children.
 
 The photos lie in a folder with a file `labels.csv`: the columns `file`, `x`, `y`, `w`, `h` and `plate`; the rest of the
-box is not used. Each photo is read as the daemon would read it. A plate counts as exact if upper-case letters and
-digits are all the same, and likewise with O and 0 taken as one; "nothing" is a photo on which no plate was seen, and
-"wrong" any other answer: a wrong plate is worse than none. "Failed" is a photo for which no engine could be asked. The
-first photo is read twice and timed the second time.
+box is not used. Each photo is read as the daemon would read it. What counts as exact, wrong or nothing is said in
+`scores`. "Failed" is a photo for which no engine could be asked.
+
+The processor time is that of the reader's processes and of the programs that they started, in hundredths of a second;
+one that was replaced charges its start to the photo after it. The memory is that of the largest process, without the
+programs that it started. The time to the first answer is the median of a few fresh processes; the first photo is read
+by all of them, and then once more among the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
-import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 
-from tests.bench.measuring import Figure, Section, options, share, show
+from tests.bench.measuring import Figure, Section, cost, options, share, spent
+from tests.bench.scores import (
+    Answer,
+    Label,
+    Score,
+    levels,
+    markdown_table,
+    miss,
+    miss_line,
+    rows,
+    scores,
+    text_table,
+)
 from watcher import logs
 from watcher.bootstrap import lone_chain
 from watcher.chain import Chain
@@ -32,43 +47,122 @@ from watcher.settings import Settings, environment, load
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True)
-class Label:
-    """A photo below the folder, and the plate that is on it."""
-
-    file: str
-    plate: str
+STARTS = 3
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was read on a photo, empty if nothing, how many seconds it took, and whether no engine could be asked."""
+class Report:
+    """All that was measured.
 
-    label: Label
-    text: str
-    seconds: float
-    failed: bool
+    Attributes:
+        engines: The chain, in order.
+        believable: The confidence that counts as sure.
+        answers: One for each photo.
+        scores: One for each folder, and one for all.
+        first_answer: Seconds from the start of a fresh process to its first answer.
+        peak: Of the largest process, in MB.
+
+    """
+
+    engines: tuple[str, ...]
+    believable: float
+    answers: tuple[Answer, ...]
+    scores: tuple[Score, ...]
+    first_answer: float
+    peak: float
+
+    @property
+    def misses(self) -> list[Answer]:
+        """The answers that are not exact."""
+        return [answer for answer in self.answers if not answer.exact]
 
 
-def measure(folder: Path, settings: Settings, *, most: int | None = None, told: bool = False) -> Section:
-    """Return the figures for the photos in *folder*, *most* of each sub-folder; misses are listed if *told*."""
-    answers = list(_answers(folder, settings, list(_labels(folder, most))))
-    groups: dict[str, list[Answer]] = {}
-    for answer in answers:
-        groups.setdefault(os.path.dirname(answer.label.file) or ".", []).append(answer)
-    if len(groups) > 1:
-        groups["all"] = answers
-    missed = "\n".join(_missed(answer) for answer in answers if not _is_exact(answer)) if told else ""
-    return _section(", ".join(settings.reading.engines), groups, missed)
+class Reader:
+    """A chain of engines whose processes are watched while it reads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start nothing yet."""
+        self._chain = lone_chain(settings, real_clocks())
+        self.peak = 0.0
+
+    def answer(self, label: Label, path: Path) -> Answer:
+        """Read the photo at *path*."""
+        before = {pid: spent(pid) for pid in _processes(self._chain)}
+        began = time.monotonic()
+        reading = _read(self._chain, path)
+        seconds = time.monotonic() - began
+        now = _processes(self._chain)
+        self.peak = max([self.peak, *(cost(pid).peak for pid in now)])
+        return Answer(
+            label,
+            (reading.text or "") if reading else "",
+            reading.confidence if reading else None,
+            reading.candidates if reading else (),
+            cpu=sum(spent(pid) - before.get(pid, 0.0) for pid in now),
+            seconds=seconds,
+            failed=reading is None,
+        )
+
+    def close(self) -> None:
+        """End its processes."""
+        self._chain.close()
 
 
-def plain(text: str | None) -> str:
-    """Return the letters and digits of *text* in upper case."""
-    return re.sub("[^A-Z0-9]", "", (text or "").upper())
+def measure(folder: Path, settings: Settings, *, most: int | None = None, starts: int = STARTS) -> Report:
+    """Return what the photos in *folder* are read as, *most* of each sub-folder, after so many fresh *starts*."""
+    labelled = list(labels(folder, most))
+    firsts = []
+    for number in range(starts):
+        reader = Reader(settings)
+        try:
+            firsts.append(reader.answer(labelled[0], folder / labelled[0].file).seconds)
+            if number == starts - 1:
+                answers = tuple(reader.answer(label, folder / label.file) for label in labelled)
+        finally:
+            reader.close()
+    believable = settings.reading.believable
+    found = tuple(scores(answers, believable))
+    return Report(settings.reading.engines, believable, answers, found, share(firsts, 0.5), reader.peak)
 
 
-def _labels(folder: Path, most: int | None) -> Iterator[Label]:
+def section(report: Report) -> Section:
+    """Return the short form of *report*, for the table of all benchmarks."""
+    figures = [Figure(f"{score.group}, {score.photos} photos", _brief(score)) for score in report.scores]
+    return Section(f"reading by {', '.join(report.engines)}", figures)
+
+
+def _brief(score: Score) -> str:
+    shares = {"exact": score.exact, "O as 0": score.alike, "nothing": score.nothing, "wrong": score.wrong}
+    told = [f"{name} {value:.1%}" for name, value in shares.items()]
+    return ", ".join([*told, f"median {score.seconds[0]:.2f} s", f"90 % within {score.seconds[1]:.2f} s"])
+
+
+def as_text(report: Report, *, markdown: bool = False) -> str:
+    """Return the tables of *report*, for a terminal or in Markdown."""
+    table = markdown_table if markdown else text_table
+    about = (
+        f"{', '.join(report.engines)}: first answer of a fresh process after {report.first_answer:.1f} s,"
+        f" memory of a process at most {report.peak:.0f} MB; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+    )
+    tables = table(rows(report.scores, report.believable)), table(levels(report.scores))
+    return "\n\n".join([*tables, about])
+
+
+def as_json(report: Report, *, misses: bool = False) -> Iterator[str]:
+    """Yield one object for each score, then, if wanted, one for each of the *misses*."""
+    about = {
+        "engines": report.engines,
+        "believable": report.believable,
+        "first_answer_seconds": round(report.first_answer, 3),
+        "peak_megabytes": round(report.peak, 1),
+    }
+    yield from (json.dumps(about | asdict(score)) for score in report.scores)
+    if misses:
+        yield from (json.dumps({"miss": miss(answer)}) for answer in report.misses)
+
+
+def labels(folder: Path, most: int | None = None) -> Iterator[Label]:
+    """Yield what `labels.csv` in *folder* says, of each sub-folder at *most* so many photos."""
     taken: dict[str, int] = {}
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -78,17 +172,10 @@ def _labels(folder: Path, most: int | None) -> Iterator[Label]:
                 yield Label(row["file"], row["plate"])
 
 
-def _answers(folder: Path, settings: Settings, labels: Sequence[Label]) -> Iterator[Answer]:
-    chain = lone_chain(settings, real_clocks())
-    try:
-        _read(chain, folder / labels[0].file)
-        for label in labels:
-            began = time.monotonic()
-            reading = _read(chain, folder / label.file)
-            text = plain(reading.text) if reading else ""
-            yield Answer(label, text, time.monotonic() - began, failed=reading is None)
-    finally:
-        chain.close()
+def _processes(chain: Chain) -> Sequence[int]:
+    """Return the ids of the processes in which the chain reads at the moment."""
+    children = chain._desk._pixels, chain._desk._network
+    return [child._process.pid for child in children if child._process]
 
 
 def _read(chain: Chain, path: Path) -> Reading | None:
@@ -97,38 +184,6 @@ def _read(chain: Chain, path: Path) -> Reading | None:
     except (WatcherError, ChildLost) as error:
         log.warning("reading.engine_unavailable", path=os.fspath(path), reason=str(error))
         return None
-
-
-def _section(title: str, groups: Mapping[str, Sequence[Answer]], notes: str) -> Section:
-    return Section(
-        title, [Figure(f"{name}, {len(group)} photos", _sum(group)) for name, group in groups.items()], notes
-    )
-
-
-def _sum(answers: Sequence[Answer]) -> str:
-    """Return all that is to be said about the *answers* of one folder."""
-    exact = sum(map(_is_exact, answers))
-    alike = sum(_alike(answer.text) == _alike(plain(answer.label.plate)) for answer in answers)
-    failed = sum(answer.failed for answer in answers)
-    nothing = sum(not answer.text for answer in answers) - failed
-    seconds = [answer.seconds for answer in answers]
-    counts = {"exact": exact, "O as 0": alike, "nothing": nothing, "wrong": len(answers) - exact - nothing - failed}
-    if failed:
-        counts["failed"] = failed
-    shares = [f"{name} {count / len(answers):.1%}" for name, count in counts.items()]
-    return ", ".join([*shares, f"median {share(seconds, 0.5):.2f} s", f"90 % within {share(seconds, 0.9):.2f} s"])
-
-
-def _is_exact(answer: Answer) -> bool:
-    return answer.text == plain(answer.label.plate)
-
-
-def _missed(answer: Answer) -> str:
-    return f"{answer.label.file}: {answer.label.plate} was read as {answer.text or 'nothing'}"
-
-
-def _alike(text: str) -> str:
-    return text.replace("O", "0")
 
 
 def settings_for(chain: str, config: Path | None = None) -> Settings:
@@ -156,15 +211,21 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="the settings")
     parser.add_argument("--most", type=int, help="photos of each sub-folder")
     parser.add_argument("--misses", action="store_true", help="list what was not read exactly")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one object a line")
+    form.add_argument("--markdown", action="store_true", help="tables in Markdown")
     given = parser.parse_args()
     if not can_be_measured(given.plates):
         parser.error("there is no folder with photos and labels.csv: name it with --plates or MATRICULA_PLATES")
     logs.configure(format="auto", level="warning", plates="show", stream=sys.stderr, environment={})
     try:
-        settings = settings_for(given.engines, given.config)
-        show(measure(given.plates, settings, most=given.most, told=given.misses))
+        report = measure(given.plates, settings_for(given.engines, given.config), most=given.most)
     except WatcherError as error:
         parser.error(str(error))
+    lines = list(as_json(report, misses=given.misses)) if given.json else [as_text(report, markdown=given.markdown)]
+    if given.misses and not given.json:
+        lines += ["", *map(miss_line, report.misses)]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

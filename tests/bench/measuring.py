@@ -135,6 +135,12 @@ def cost(pid: int) -> Cost:
     return Cost((int(times[11]) + int(times[12])) / _TICK, resident, peak)
 
 
+def spent(pid: int) -> float:
+    """Return the seconds of a core that the process *pid* has used so far, with what its ended children used."""
+    times = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, times[11:15])) / _TICK
+
+
 def first_said(house: House, event: str) -> float | None:
     """Return the wall-clock second at which *event* was logged first, none if it was not."""
     return next(said(house, event), None)

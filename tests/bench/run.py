@@ -45,7 +45,8 @@ def main() -> None:
         sections = list(full(folder) if given.full else short(folder))
     if accuracy.can_be_measured(given.plates):
         settings = accuracy.settings_for(given.engines)
-        sections.append(accuracy.measure(given.plates, settings, most=None if given.full else 10))
+        report = accuracy.measure(given.plates, settings, most=None if given.full else 10)
+        sections.append(accuracy.section(report))
     else:
         sections.append(Section("accuracy", [Figure("photos with known plates", "none given", "see --plates")]))
     show(*sections)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.bench import accuracy, answers, burst, latency, measuring, million, rest, start
+from tests.bench import accuracy, answers, burst, latency, measuring, million, readers, rest, start
 from tests.bench.measuring import Figure, Section
+from tests.bench.scores import miss_line
 from tests.makers import jpeg
+from tests.plate_photos import photo
 from watcher import images
+
+PLATE = "1234BCD"
+CLEAR = photo("1234 BCD")
 
 
 def has_figures(section: Section) -> bool:
@@ -95,19 +101,54 @@ def test_million(tmp_path: Path) -> None:
     assert all(map(has_figures, million.measure(tmp_path, rows=50, appended=2, photos=2)))
 
 
-def test_accuracy(tmp_path: Path) -> None:
-    """Photos of two folders are read through the real desk, and misses are listed where that is asked for."""
-    (tmp_path / "eu").mkdir()
-    with (tmp_path / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [["file", "x", "y", "w", "h", "plate"], *([f"eu/{n}.jpg", 0, 0, 9, 9, "AB1"] for n in (1, 2))]
-        )
-    for number in (1, 2):
-        (tmp_path / "eu" / f"{number}.jpg").write_bytes(jpeg(number))
+@pytest.fixture
+def plates(tmp_path: Path) -> Path:
+    """Give a folder with two labelled photos in one sub-folder and one in another; only the last shows its plate."""
+    rows = [["file", "x", "y", "w", "h", "plate"]]
+    for file, plate, data in (("eu/1.jpg", "AB1", jpeg(1)), ("eu/2.jpg", "AB1", jpeg(2)), ("us/1.jpg", PLATE, CLEAR)):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(data)
+        rows.append([file, "0", "0", "9", "9", plate])
+    with (tmp_path / "labels.csv").open("w", newline="") as file_of_labels:
+        csv.writer(file_of_labels).writerows(rows)
+    return tmp_path
 
-    section = accuracy.measure(tmp_path, accuracy.settings_for("tesseract"), most=1, told=True)
 
-    (figure,) = section.figures
-    assert "eu, 1 photos" == figure.what
-    assert figure.value.startswith("exact 0.0%, O as 0 0.0%, nothing 100.0%, wrong 0.0%, median ")
-    assert "eu/1.jpg: AB1 was read as nothing" == section.notes
+def test_accuracy(plates: Path) -> None:
+    """Photos of two folders are read through the real desk, whose processes are watched, and told in every form."""
+    report = accuracy.measure(plates, accuracy.settings_for("tesseract"), most=1, starts=1)
+    figures = accuracy.section(report).figures
+    objects = [json.loads(line) for line in accuracy.as_json(report, misses=True)]
+    text = accuracy.as_text(report).splitlines()
+
+    assert ["eu, 1 photos", "us, 1 photos", "all, 2 photos"] == [figure.what for figure in figures]
+    assert figures[0].value.startswith("exact 0.0%, O as 0 0.0%, nothing 100.0%, wrong 0.0%, median ")
+    assert figures[1].value.startswith("exact 100.0%, O as 0 100.0%, nothing 0.0%, wrong 0.0%, median ")
+    assert report.peak > 10
+    assert all(answer.cpu > 0 and answer.seconds > 0 for answer in report.answers)
+    assert ["eu", "us", "all"] == [one["group"] for one in objects[:-1]]
+    assert ("eu/1.jpg", "AB1", None) == tuple(objects[-1]["miss"][key] for key in ("file", "plate", "read"))
+    assert ["exact", "0.0%", "100.0%", "50.0%"] == text[2].split()
+    assert text[-1].startswith("tesseract: first answer of a fresh process after ")
+    assert "| exact | 0.0% | 100.0% | 50.0% |" in accuracy.as_text(report, markdown=True).splitlines()
+
+
+def test_accuracy_where_nobody_can_be_asked(plates: Path) -> None:
+    """A photo for which no engine could be asked has failed, which is neither nothing nor wrong."""
+    nowhere = "http://127.0.0.1:9/v1"
+    config = plates / "watcher.toml"
+    config.write_text(f'[engines.openai]\napi_key = "sk-x"\nbase_url = "{nowhere}"\n', encoding="utf-8")
+    report = accuracy.measure(plates, accuracy.settings_for("openai", config), most=1, starts=1)
+
+    assert [(1.0, 0.0, 0.0, 0.0)] * 3 == [
+        (score.failed, score.nothing, score.wrong, score.exact) for score in report.scores
+    ]
+    assert "AB1 was read as failed" in miss_line(report.misses[0])
+
+
+def test_readers(plates: Path) -> None:
+    """The line with its two readers is measured beside two processes that only ask the engine."""
+    assert has_figures(readers.measure(plates / "work", engine="tesseract", photos=4))
+    given = readers.measure(plates / "more", engine="tesseract", photos=3, plates=plates)
+    assert has_figures(given)
+    assert "3 photos" in given.title

@@ -1,0 +1,171 @@
+"""How many photos a second the whole daemon reads with two readers, against two processes that only ask the engine.
+
+Both read the same photos in the same run, one after the other: drawn ones, or those of a folder with `labels.csv`. The
+bare processes decode each photo and hand it to the engine, with the options and the environment that the readers give
+it, and do nothing else: no limits, no pipes, no journal, no register. Both are counted once they are warm: the daemon
+from the row by which each reader has answered, the bare ones from when each has read a photo. The share that the line
+reaches is what all its promises cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+
+from tests.acceptance.house import House
+from tests.bench.accuracy import can_be_measured, labels, plates_option
+from tests.bench.measuring import Figure, Rows, Section, options, said, scratch, show
+from tests.plate_photos import photo
+from watcher import engines
+from watcher.model import Request
+from watcher.options import reader_options
+from watcher.pictures import open_picture
+from watcher.settings import Settings, load
+
+Process = subprocess.Popen[str]
+
+READERS = 2
+_PATIENCE = 900.0
+_LIKE_A_CHILD = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_THREAD_LIMIT": "1"}
+
+
+def measure(folder: Path, *, engine: str = "rapidocr", photos: int = 60, plates: Path | None = None) -> Section:
+    """Return the figures for so many *photos*, drawn, or of the labelled ones in *plates*."""
+    given = _written(folder / "photos", photos, plates)
+    house = House(
+        folder / "line",
+        f"readers = {READERS}\n[inbox]\nsidecar_wait_seconds = 0\nduplicate_window_hours = 0\n",
+        engines=f'["{engine}"]',
+    )
+    line = _line(house, given)
+    alone = _bare(load(config=house.config, environment={}), given)
+    return Section(
+        f"{len(given)} photos read by {engine}, {READERS} at a time",
+        [
+            Figure("photos a second through the daemon", f"{line:.2f}"),
+            Figure(f"photos a second, bare engine in {READERS} processes", f"{alone:.2f}"),
+            Figure("the daemon against it", f"{line / alone:.2f}", "≥ 0.9"),
+        ],
+    )
+
+
+def _written(folder: Path, photos: int, plates: Path | None) -> list[Path]:
+    """Write so many *photos* into *folder*, those of *plates* again and again if they are fewer."""
+    folder.mkdir(parents=True)
+    if plates is None:
+        pictures = [photo(f"{1000 + number} BCD") for number in range(photos)]
+    else:
+        pictures = list(islice(cycle((plates / label.file).read_bytes() for label in labels(plates)), photos))
+    paths = [folder / f"{number:05}.jpg" for number in range(photos)]
+    for path, picture in zip(paths, pictures, strict=True):
+        path.write_bytes(picture)
+    return paths
+
+
+def _line(house: House, photos: Sequence[Path]) -> float:
+    """Return how many photos a second become rows, once each reader is warm."""
+    for path in photos:
+        (house.inbox / path.name).write_bytes(path.read_bytes())
+    with house.running():
+        Rows(house.register).wait(len(photos), _PATIENCE)
+    moments = list(said(house, "register.appended"))
+    warm = min(2 * READERS, len(photos) // 2)
+    return (len(photos) - warm) / (moments[-1] - moments[warm - 1])
+
+
+def _bare(settings: Settings, photos: Sequence[Path]) -> float:
+    """Return how many photos a second the engine reads in so many processes that do nothing else."""
+    given = reader_options(settings)
+    (engine,) = given.engines
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_bare_process()) for _ in range(READERS)]
+        for number, process in enumerate(processes):
+            work = {
+                "engine": engine,
+                "options": given.options[engine],
+                "max_pixels": given.max_pixels,
+                "photos": [str(path) for path in photos[number::READERS]],
+            }
+            _tell(process, json.dumps(work))
+        for process in processes:
+            _hear(process, "warm")
+        began = time.monotonic()
+        for process in processes:
+            _tell(process, "go")
+        for process in processes:
+            _hear(process, "done")
+        return len(photos) / (time.monotonic() - began)
+
+
+@contextmanager
+def _bare_process() -> Iterator[Process]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.readers", "--bare"],
+        cwd=Path(__file__).parents[2],
+        env=_LIKE_A_CHILD,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _tell(process: Process, word: str) -> None:
+    assert process.stdin
+    process.stdin.write(word + "\n")
+    process.stdin.flush()
+
+
+def _hear(process: Process, word: str) -> None:
+    assert process.stdout
+    heard = process.stdout.readline().strip()
+    if heard != word:
+        raise RuntimeError(f"a bare process said {heard!r} and not {word!r}")
+
+
+def bare() -> None:
+    """Be a bare process: take the work from standard input, read a photo, and on a word all of them."""
+    work = json.loads(sys.stdin.readline())
+    out, sys.stdout = sys.stdout, sys.stderr  # what engines print is no word of ours
+    engine = engines.load(work["engine"], work["options"])
+
+    def read(path: str) -> None:
+        engine.read(open_picture(Path(path).read_bytes(), max_pixels=work["max_pixels"]), Request())
+
+    read(work["photos"][0])
+    print("warm", file=out, flush=True)
+    sys.stdin.readline()
+    for path in work["photos"]:
+        read(path)
+    print("done", file=out, flush=True)
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    parser = options(__doc__)
+    plates_option(parser)
+    parser.add_argument("--engine", default="rapidocr", help="a local engine")
+    parser.add_argument("--photos", type=int, default=60)
+    parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.bare:
+        bare()
+        return
+    plates = given.plates if can_be_measured(given.plates) else None
+    with scratch(given.folder) as folder:
+        show(measure(folder, engine=given.engine, photos=given.photos, plates=plates))
+
+
+if __name__ == "__main__":
+    main()
