@@ -197,6 +197,9 @@ def test_a_story_tells_the_reading_without_what_it_lacks() -> None:
         "tried": ("openai", "tesseract"),
     }
 
+    assert "reading        text 1234BCD; confidence 0.93; orientation 0" in story_lines(
+        STORY | {"reading": reading | {"confidence": 0.934}}
+    )
     assert (
         "reading        text 1234BCD; orientation 0; candidates 1234BCO (0.61), I234BCD; tried openai, tesseract"
         == story_lines(STORY | {"reading": reading}).split("\n")[1]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from PIL import Image
 
 from tests.makers import eventually, jpeg
 from tests.scripted_openai import KEY, Scripted, says
@@ -178,6 +179,15 @@ def _read(clone: Clone, block: str) -> None:
     assert (clone.folder / "photo.jpg").exists()
 
 
+def _annotate(clone: Clone, block: str) -> None:
+    """Find what was read on the same photo drawn in a picture that anybody can open."""
+    before = clone.rows()
+    assert "1234BCD" in clone.well(block)
+    with Image.open(clone.folder / "look.png") as picture:
+        assert "PNG" == picture.format
+    assert before == clone.rows()
+
+
 def _review(clone: Clone, block: str) -> None:
     """See in the list the photo on which no plate was found."""
     doubtful = [row["imagen"] for row in clone.rows() if row["matricula"] == "NO_DETECTADA"]
@@ -236,6 +246,7 @@ RUNS: dict[str, Callable[[Clone, str], None]] = {
     "./run": _watch,
     "./run once": _once,
     "./run read photo.jpg": _read,
+    "./run read --annotate look.png photo.jpg": _annotate,
     "./run records --review": _review,
     "./run doctor": _doctor,
     "./run status": _status,

@@ -148,7 +148,7 @@ def _reading(facts: Facts) -> str:
     """Return what is there of a reading, with its candidates as they were read."""
     told = {key: value for key, value in facts.items() if value is not None and value is not False and value != ()}
     others = ", ".join(map(_candidate, facts["candidates"]))
-    lists = {"candidates": others, "tried": ", ".join(facts["tried"])}
+    lists = {"candidates": others, "tried": ", ".join(facts["tried"]), "confidence": f"{facts['confidence'] or 0:.2f}"}
     return "; ".join(f"{key} {lists.get(key, value)}" for key, value in told.items())
 
 

@@ -115,6 +115,47 @@ def test_a_right_answer_becomes_the_row(tmp_path: Path) -> None:
     assert ("/v1/chat/completions", f"Bearer {KEY}") == (asked.path, asked.headers["authorization"])
 
 
+def test_a_plate_below_believable_is_recorded_and_marked_for_a_person(tmp_path: Path) -> None:
+    """The best answer is the row all the same, and the list, the log and the story say that it is in doubt."""
+    unsure, sure = (says("9999 ZZZ", probabilities=[logprob] * 8) for logprob in (-0.1, 0.0))
+    with Scripted(unsure, sure) as server:
+        gate = Gate(tmp_path, server, engines='["openai"]')
+        with gate.house.running(OPENAI_API_KEY=KEY):
+            gate.read()
+            gate.read()
+        (listed,) = gate.command("records", "--review").splitlines()
+        (told,) = map(json.loads, gate.command("records", "--review", "--json").splitlines())
+        story = gate.command("explain", told["image"])
+
+    assert ["9999ZZZ", "9999ZZZ"] == [row["matricula"] for row in gate.house.rows()]
+    assert [("9999ZZZ", "openai", "", True), WELL] == gate.facts()
+    assert listed.split()[0] == "1"
+    assert listed.endswith("  review: not sure")
+    assert (1, "9999ZZZ", True, 0.5) == (told["id"], told["plate"], told["review"], round(told["confidence"], 1))
+    assert "; review True" in story
+    assert [(0.5, True), (1.0, False)] == [
+        (round(line["confidence"], 1), line["review"]) for line in gate.house.said("register.appended")
+    ]
+
+
+def test_what_else_was_considered_is_kept_for_a_person(tmp_path: Path) -> None:
+    """Where no engine is sure the most confident one makes the row, and the others' answers are told with theirs."""
+    with Scripted(says("9999 ZZZ", probabilities=[-0.1] * 8)) as server:
+        gate = Gate(tmp_path, server, reading="readers = 1\nbelievable = 1.0")
+        with gate.house.running(OPENAI_API_KEY=KEY):
+            gate.read()
+        listed = gate.command("records", "--review")
+        (record,) = gate.records()
+        story = gate.command("explain", record["image"])
+        read = gate.command("read", f"uploads/{record['image']}")
+
+    assert [(PLATE, "tesseract", "", True)] == gate.facts()
+    assert "9999ZZZ" in [candidate["text"] for candidate in record["candidates"]]
+    assert "  review: not sure, or " in listed
+    assert "  doubtful, or " in read
+    assert all("9999ZZZ (0.50)" in said for said in (listed, story, read))
+
+
 def test_what_is_sent_is_a_small_picture_without_what_the_camera_wrote_into_it(tmp_path: Path) -> None:
     """A photo of 2560 pixels with place, time and camera in its EXIF leaves as a JPEG of 1280 pixels without them."""
     exif = Image.Exif()
