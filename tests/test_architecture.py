@@ -35,7 +35,7 @@ LINES = tuple(
         chambers chronicle inbox intake notify reader reading register verdicts
         arrivals breaker cells child drawings durable engines images journal pictures plates service sidecar sinks wire
         facts lock logs settings signals
-        clocks deadline model
+        clocks deadline formats model
         errors
     """.strip().splitlines()
 )
