@@ -11,6 +11,23 @@ give_up() {
     exit 1
 }
 
+# choose_lock CHECKOUT: set `lock` to the one of what runs there. WATCHER_LEAN=1 leaves the local reader rapidocr out,
+# which is most of what is installed; WATCHER_LEAN=0 takes it in again. The choice is kept in .lean.
+choose_lock() {
+    case ${WATCHER_LEAN-} in
+    '') ;;
+    1)
+        [ -e "$1/.lean" ] || say "without the local reader rapidocr from now on; WATCHER_LEAN=0 brings it back."
+        : >"$1/.lean"
+        ;;
+    0) rm -f -- "$1/.lean" ;;
+    *) give_up "WATCHER_LEAN is 1, without the local reader rapidocr, or 0, with it; not '$WATCHER_LEAN'." ;;
+    esac
+    unset WATCHER_LEAN
+    lock=requirements.lock
+    [ ! -e "$1/.lean" ] || lock=requirements-lean.lock
+}
+
 # set_up CHECKOUT LOCK...: come back when everything is there, quickly if it already was; else exit 1 with the remedy.
 set_up() {
     checkout=$1
@@ -82,8 +99,7 @@ up_to_date() {
 # made_here: tell whether .venv is whole, of this folder, and only needs other packages.
 made_here() {
     [ -x "$checkout/.venv/bin/python" ] && [ -x "$checkout/.venv/bin/uv" ] &&
-        [ -f "$checkout/.venv/requirements.lock" ] &&
-        read -r first <"$checkout/.venv/requirements.lock" && [ "$first" = "# $checkout" ]
+        [ "$(sed q "$checkout/.venv/requirements.lock" "$checkout/.venv/requirements-lean.lock" 2>/dev/null)" = "# $checkout" ]
 }
 
 # make_venv LOCK...: a .venv without stamps was interrupted and is made anew.
@@ -92,8 +108,8 @@ make_venv() (
     cd -- "$checkout" || return
     umask 022
     export UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true PIP_DISABLE_PIP_VERSION_CHECK=1
-    made_here || new_venv || return
-    rm -f .venv/requirements.lock .venv/requirements-dev.lock
+    made_here || new_venv "$1" || return
+    rm -f .venv/requirements.lock .venv/requirements-lean.lock .venv/requirements-dev.lock
     say "installing the packages of $* into .venv"
     install_packages "$@" || return
     # The project itself, as it stands here: uv builds that alone, with nothing from outside.
@@ -103,11 +119,12 @@ make_venv() (
     done
 )
 
+# new_venv LOCK: with the uv of that lock and nothing else.
 new_venv() {
     python=$(find_python) || { say "no Python 3.11 or newer with venv was found."; return 1; }
     say "making .venv with $python"
     "$python" -m venv --clear .venv || return
-    sed -n '/^uv==/,/[^\\]$/p' requirements.lock >.venv/uv.lock
+    sed -n '/^uv==/,/[^\\]$/p' "$1" >.venv/uv.lock
     .venv/bin/python -m pip -q install --require-hashes -r .venv/uv.lock
 }
 

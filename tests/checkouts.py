@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 SOURCE = Path(__file__).resolve().parent.parent
 SCRIPTS = ("run", "check", ".setup.sh", ".ci/run", "systemd/install", "systemd/matricula-watcher")
-PLAIN = ("pyproject.toml", "requirements.lock", "requirements-dev.lock", "config/watcher.toml")
+PLAIN = (
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements-lean.lock",
+    "requirements-dev.lock",
+    "config/watcher.toml",
+)
 UNITS = ("matricula-watcher.service", "matricula-watcher.sysusers.conf", "matricula-watcher.tmpfiles.conf")
 TOOLS = (
     "sh",

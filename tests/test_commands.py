@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from tests.checkouts import SOURCE, TOOL, Checkout, Started, started
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-lean.lock", "requirements-dev.lock")
 
 
 @pytest.fixture
@@ -175,6 +175,41 @@ def test_changed_lock_renews_the_packages(checkout: Checkout, name: str) -> None
     assert ["uv -q pip sync", "uv -q pip install"] == [" ".join(call.split()[:4]) for call in checkout.calls]
 
 
+def test_lean_set_up(checkout: Checkout) -> None:
+    """WATCHER_LEAN=1 leaves the local reader out, says so once, is kept, and does not reach the program."""
+    Checkout.provide(checkout.program, '#!/bin/sh\necho "${WATCHER_LEAN-unset}"\n')
+    first = checkout.call(checkout.folder / "run", WATCHER_LEAN="1")
+    installed = [call for call in checkout.calls if "sync" in call]
+    checkout.notes.write_text("")
+
+    assert (0, "unset\n") == first[:2]
+    assert 1 == first[2].count("without the local reader rapidocr from now on; WATCHER_LEAN=0 brings it back.\n")
+    assert [True] == [call.endswith(" requirements-lean.lock") for call in installed]
+    for given in ({}, {"WATCHER_LEAN": "1"}):
+        assert (0, "unset\n", "") == checkout.call(checkout.folder / "run", **given)
+    assert [] == checkout.calls
+
+
+def test_lean_set_up_taken_back(checkout: Checkout) -> None:
+    """WATCHER_LEAN=0 adds the local reader to the .venv that is there, and is the last word; 1 takes it out again."""
+    checkout.prepare()
+    for lean, lock in (("1", "requirements-lean.lock"), ("0", "requirements.lock")):
+        checkout.call(checkout.folder / "run", WATCHER_LEAN=lean)
+        assert ["uv -q pip sync", "uv -q pip install"] == [" ".join(call.split()[:4]) for call in checkout.calls]
+        assert checkout.calls[0].endswith(f" {lock}")
+        checkout.notes.write_text("")
+    assert (0, "") == checkout.call(checkout.folder / "run")[::2]
+    assert [] == checkout.calls
+
+
+def test_lean_set_up_that_is_neither(checkout: Checkout) -> None:
+    """Any other value is refused, with both that there are, before anything is done."""
+    code, out, err = checkout.call(checkout.folder / "run", WATCHER_LEAN="yes")
+
+    assert (1, "", []) == (code, out, checkout.calls)
+    assert "WATCHER_LEAN is 1, without the local reader rapidocr, or 0, with it; not 'yes'.\n" in err
+
+
 def test_start_during_a_set_up(checkout: Checkout) -> None:
     """A second start waits for the set-up that is going on, and then has nothing left to do."""
     checkout.prepare()
@@ -317,18 +352,27 @@ def test_lock_has_hashes_and_no_address(lock: str) -> None:
 
 
 def test_locks_hold_what_the_project_asks_for() -> None:
-    """Everything that pyproject.toml asks for is locked, in a version within its range, and both locks agree."""
-    run, dev = map(pins, LOCKS)
-    asked = project()
-    needs = [*asked["project"]["dependencies"], *asked["dependency-groups"]["setup"]]
-    wanted = [*((run, need) for need in needs), *((dev, need) for need in asked["dependency-groups"]["dev"])]
+    """Everything that pyproject.toml asks for is locked, in a version within its range, and the locks agree."""
+    run, lean, dev = map(pins, LOCKS)
+    asked, groups = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"], project()["dependency-groups"]
+    needs, local = [*asked["dependencies"], *groups["setup"]], asked["optional-dependencies"]["rapidocr"]
+    wanted = [(run, [*needs, *local]), (lean, needs), (dev, groups["dev"])]
 
-    for lock, need in wanted:
-        requirement = Requirement(need)
-        assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)]), need
-    assert {name: run[name] for name in run.keys() & dev.keys()} == {
-        name: dev[name] for name in run.keys() & dev.keys()
-    }
+    for lock, requirements in wanted:
+        for requirement in map(Requirement, requirements):
+            assert requirement.specifier.contains(lock[canonicalize_name(requirement.name)]), requirement
+    for other in (lean, dev):
+        assert {name: run[name] for name in run.keys() & other.keys()} == {
+            name: other[name] for name in run.keys() & other.keys()
+        }
+
+
+def test_lean_lock_leaves_the_local_reader_out() -> None:
+    """It holds nothing that the whole one does not, and nothing of what the local reader needs."""
+    run, lean = set(pins("requirements.lock")), set(pins("requirements-lean.lock"))
+
+    assert lean < run
+    assert not {"rapidocr", "onnxruntime", "numpy", "opencv-python-headless"} & lean
 
 
 def test_builder_comes_with_the_locked_uv() -> None:
