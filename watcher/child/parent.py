@@ -65,7 +65,7 @@ class Child:
             limits: For the process and whatever it starts.
             retire_after: Calls after which `rest` ends the process.
             secret: Sent as the first message: it is in no environment and on no command line.
-            environment: Added to the least that we set (PATH, LANG, OMP_THREAD_LIMIT, TMPDIR).
+            environment: Added to the least that we set, which is in `process`.
             paths: Folders in which modules are looked for, after the usual ones.
 
         """

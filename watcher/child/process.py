@@ -30,7 +30,16 @@ sys.path.append(sys.path.pop(0))
 from watcher.child.cell import serve
 serve()
 """
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_THREAD_LIMIT": "1"}
+_ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    # Readers are the threads there are: a library's own would fight them, and each maps memory that counts.
+    "OMP_THREAD_LIMIT": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    # Otherwise onnxruntime tells its maker of every start, by a thread and a database of its own.
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 
 
 class Process:

@@ -9,16 +9,23 @@ and raises SettingsInvalid for what it does not understand.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
-from watcher.errors import SettingsInvalid
+from watcher.errors import EngineUnavailable, SettingsInvalid
 from watcher.model import Picture, Reading, Request
 
 NETWORK = frozenset({"openai"})
+TO_INSTALL = (
+    "Install it: WATCHER_LEAN=0 ./run doctor (a service: WATCHER_LEAN=0 systemd/install)."
+    " Or remove it from [reading] engines."
+)
+"""The remedy where an engine is missing that a lean installation leaves out."""
 
+_LEFT_OUT = {"rapidocr": ("cv2", "numpy", "onnxruntime", "rapidocr")}
 _LOCAL_GROUP = "matricula_watcher.engines"
 _NETWORK_GROUP = "matricula_watcher.network_engines"
 
@@ -68,13 +75,23 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_ours() | foreign))
 
 
+def lacking(name: str) -> str:
+    """Return what the engine *name* needs and a lean installation leaves out, if it is not there; imports nothing."""
+    return next((needed for needed in _LEFT_OUT.get(name, ()) if importlib.util.find_spec(needed) is None), "")
+
+
 def load(name: str, options: Mapping[str, Any]) -> Engine:
     """Build the engine *name*, which must be called only where it may be imported: in a child.
 
     Raises:
+        EngineUnavailable: The installation is lean, without this engine (code `engine_missing`).
         SettingsInvalid: There is no such engine, something it needs is not installed, or it does not take *options*.
 
     """
+    if needed := lacking(name):
+        raise EngineUnavailable(
+            f"The engine {name} is not installed: {needed} is missing.", hint=TO_INSTALL, code="engine_missing"
+        )
     try:
         create = _create(name)
     except ImportError as error:
