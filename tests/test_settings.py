@@ -367,7 +367,7 @@ class TestVariables:
                 "WATCHER_ENGINES__TESSERACT__PSM": "6,7",
                 "WATCHER_ENGINES__MINE__SOME__THING": "3",
                 "WATCHER_SINKS": '[{"name": "gate", "url": "https://gate.example"}]',
-                "WATCHER_PLATES__COUNTRIES": "",
+                "WATCHER_PLATES__COUNTRIES": "es, Pt",
                 "WATCHER_NONSENSE": "",
             },
         )
@@ -379,7 +379,7 @@ class TestVariables:
         assert {"psm": (6, 7)} == settings.engines.options("tesseract")
         assert {"some": {"thing": "3"}} == settings.engines.options("mine")
         assert "gate" == settings.sinks[0].name
-        assert () == settings.plates.countries
+        assert ("ES", "PT") == settings.plates.countries
 
     @pytest.mark.parametrize(
         ("name", "remedy"),
@@ -509,7 +509,10 @@ class TestSentences:
             ("[engines.openai]\napi_key = 3", "[engines.openai] api_key must be a valid string;"),
             ("[engines.mine]\napi_key = 'a b'", "[engines.mine] api_key must be plain characters on one line,"),
             ("[engines.tesseract]\npsm = [0]", "[engines.tesseract] psm must be greater than or equal to 3;"),
-            ("[plates]\ncountries = ['Spain']", "[plates] countries must be the two capital letters of a country,"),
+            ("[plates]\ncountries = ['Spain']", "[plates] countries must be codes of countries, such as ES (Spain)"),
+            ("[plates]\ncountries = ['ES', 'UK']", "[plates] countries must be codes of countries, such as "),
+            ("[plates]\ncountries = ['?']", "[plates] countries must be codes of countries, such as ES (Spain);"),
+            ("[plates]\ncountries = ['es', 'ES']", "[plates] countries must not name anything twice;"),
             ('[folders]\ndata = "a\\u0000b"', "[folders] data must not contain a NUL character;"),
             (f"[[sinks]]\n{SINK}[[sinks]]\n{SINK}kind='mail'", "[[sinks]] must each have a name of their own;"),
             ("__pydantic_self__ = 3", "[__pydantic_self__] is not a setting;"),

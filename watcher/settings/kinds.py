@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from watcher.formats import countries, nearest
+
 Item = TypeVar("Item")
 
 
@@ -82,6 +84,15 @@ def whole(path: Path) -> Path:
     return path
 
 
+def country(text: str) -> str:
+    """Return the code of a country in capitals; refuse one whose plates are not known, and name the nearest ones."""
+    code = text.strip().upper()
+    if code not in countries():
+        close = " or ".join(f"{one} ({countries()[one]})" for one in nearest(code))
+        raise ValueError(f"must be codes of countries, such as {close or 'ES (Spain)'}")
+    return code
+
+
 def shaped(pattern: str, words: str) -> AfterValidator:
     """Return a check that a text matches *pattern* from end to end; *words* tell what it must be."""
 
@@ -112,7 +123,7 @@ Word = Annotated[str, shaped(r"\S+", "one word")]
 Pattern = Annotated[str, shaped(r"[^/]+", "a file name or shell pattern without a slash")]
 EngineName = Annotated[str, shaped(r"[a-z][a-z0-9_]{0,62}", "a name of small letters, digits and _")]
 SinkName = Annotated[str, shaped(r"[a-z0-9][a-z0-9_-]{0,62}", "a name of small letters, digits, - and _")]
-Country = Annotated[str, shaped(r"[A-Z]{2}", "the two capital letters of a country, such as ES (ISO 3166)")]
+Country = Annotated[str, AfterValidator(country)]
 Address = Annotated[
     str,
     shaped(
