@@ -8,11 +8,10 @@ import itertools
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from importlib import resources
 
 from watcher.errors import SettingsInvalid
-from watcher.formats.spelling import Country, Shape, parsed
+from watcher.formats.spelling import Country, Shape, parsed, weighed
 
 __all__ = ["Country", "Shape", "countries", "fits", "known", "nearest", "parsed", "separated", "shapes"]
 
@@ -90,11 +89,7 @@ def _shapes(chosen: frozenset[str]) -> tuple[Shape, ...]:
         )
     here = [known[code] for code in sorted(chosen or known)]
     total = sum(math.sqrt(country.vehicles) for country in here)
-    return tuple(
-        replace(shape, weight=shape.weight * math.sqrt(country.vehicles) / total)
-        for country in here
-        for shape in country.shapes
-    )
+    return tuple(weighed(shape, math.sqrt(country.vehicles) / total) for country in here for shape in country.shapes)
 
 
 @functools.cache

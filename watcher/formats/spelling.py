@@ -17,13 +17,14 @@ itself; a space, a hyphen and a full stop separate. `share` is roughly how often
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from string import ascii_uppercase, digits
 from typing import Any, TypeVar
 
@@ -74,6 +75,11 @@ class Country:
     shapes: tuple[Shape, ...]
 
 
+def weighed(shape: Shape, factor: float) -> Shape:
+    """Return *shape* with its weight times *factor*."""
+    return Shape(shape.country, shape.of, shape.cells, shape.codes, shape.breaks, shape.weight * factor)
+
+
 def parsed(text: str, file: str) -> dict[str, Country]:
     """Return what the *text* of a file of that name says, by code.
 
@@ -101,7 +107,7 @@ def _country(code: str, table: object, where: str) -> Country:
     _require(bool(shapes), where, "needs a format")
     total = sum(shape.weight for shape in shapes)
     vehicles = _amount(said, "vehicles", where)
-    return Country(name, vehicles, tuple(replace(shape, weight=shape.weight / total) for shape in shapes))
+    return Country(name, vehicles, tuple(weighed(shape, 1 / total) for shape in shapes))
 
 
 def _marks(said: dict[str, Any], where: str) -> Mapping[str, tuple[_Part, ...]]:
@@ -162,8 +168,14 @@ def _laid_out(country: str, of: str, parts: tuple[_Part, ...], weight: float) ->
             cells.append(part)
         else:
             codes.append((len(cells), part))
-            cells += ["".join(sorted(set(column))) for column in zip(*part, strict=True)]
+            cells += _columns(part)
     return Shape(country, of, tuple(cells), tuple(codes), tuple(breaks), weight)
+
+
+@functools.cache
+def _columns(code: frozenset[str]) -> tuple[str, ...]:
+    """Return the characters that occur at each position of a code."""
+    return tuple("".join(sorted(set(column))) for column in zip(*code, strict=True))
 
 
 def _kept(table: object, keys: set[str], where: str) -> dict[str, Any]:
