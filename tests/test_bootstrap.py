@@ -137,8 +137,8 @@ def test_engine_without_a_key(make: Make, line_of: Assemble) -> None:
     with capture_logs() as logs:
         line.prepare()
 
-    reason = "It has no key; set OPENAI_API_KEY to use it."
-    assert ("openai",) == line.left_out
+    reason = "It has no key. Set OPENAI_API_KEY to use it."
+    assert ["openai"] == [one.name for one in line.left_out]
     assert {"event": "reading.engine_skipped", "log_level": "warning", "engine": "openai", "reason": reason} in logs
     assert all(chain.waits for chain in line.chains)
 

@@ -69,7 +69,7 @@ def test_figures_that_are_not_set_are_left_to_how_the_folder_is() -> None:
 
 def test_the_engine_without_a_key_is_skipped() -> None:
     """It is named, not asked, and the others keep their order; with a key it is asked."""
-    assert ("openai",) == skipped(Settings())
+    assert [("openai", "It has no key.")] == [(one.name, one.reason) for one in skipped(Settings())]
     assert ("tesseract",) == reader_options(Settings()).engines
     assert () == skipped(keyed())
     assert ("tesseract", "openai") == reader_options(keyed(("tesseract", "openai"))).engines

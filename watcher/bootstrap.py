@@ -26,7 +26,7 @@ from watcher.keeper import Keeper
 from watcher.lanes import Lane
 from watcher.mending import Mender
 from watcher.model import Sighting
-from watcher.options import largest_of, patience_of, reader_options, sinks_of, skipped, window_of
+from watcher.options import Skipped, largest_of, patience_of, reader_options, sinks_of, skipped, window_of
 from watcher.register import Register
 from watcher.settings import Settings
 from watcher.worker import Worker
@@ -57,7 +57,7 @@ class Line:
     chains: tuple[Chain, ...]
     workers: tuple[Worker, ...]
     clocks: Clocks
-    left_out: tuple[str, ...]
+    left_out: tuple[Skipped, ...]
 
     @property
     def slowest(self) -> float:
@@ -184,9 +184,9 @@ def _links(settings: Settings, clocks: Clocks) -> Links:
     return replace(links, separators=settings.plates.separators)
 
 
-def _tell(left_out: Iterable[str]) -> None:
-    for name in left_out:
-        log.warning("reading.engine_skipped", engine=name, reason="It has no key; set OPENAI_API_KEY to use it.")
+def _tell(left_out: Iterable[Skipped]) -> None:
+    for one in left_out:
+        log.warning("reading.engine_skipped", engine=one.name, reason=f"{one.reason} {one.hint}")
 
 
 def _inbox(settings: Settings, clocks: Clocks, questions: Questions, bell: threading.Event) -> Inbox:

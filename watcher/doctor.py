@@ -47,14 +47,14 @@ def _journal(settings: Settings) -> Finding:
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:
-    """Ask each engine what it is; one without a key is no fault, but worth a word."""
+    """Ask each engine what it is; one that is skipped is no fault, but worth a word."""
     try:
         options = reader_options(settings)
     except SettingsInvalid as error:
         yield Finding("engines", "error", error.reason, error.hint)
         return
-    for name in skipped(settings):
-        yield Finding(name, "warning", f"{name} has no key and is skipped.", "Set OPENAI_API_KEY to use it.")
+    for one in skipped(settings):
+        yield Finding(one.name, "warning", f"{one.name} is skipped. {one.reason}", one.hint)
     if not options.engines:
         # Without a word of what was skipped, that is what somebody wants.
         level = "error" if settings.reading.engines else "warning"

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from watcher import engines, sinks
 from watcher.arrivals import Patience
 from watcher.clocks import Clocks
 from watcher.errors import SettingsInvalid
 from watcher.reader import ReaderOptions
-from watcher.settings import Settings
+from watcher.settings import ReadingSettings, Settings
 from watcher.sinks import Sink
 
 _MEGABYTE, _MEGAPIXEL, _HOUR = 1024 * 1024, 1_000_000, 3600.0
 # Which share of the deadline an engine of ours gives itself, and how many seconds at most: it answers that the time is
 # up before its child is killed for it. A local engine is killed at half of the deadline.
 _OWN_TIME = {"openai": (2 / 3, 20.0), "tesseract": (0.4, 12.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An engine that is configured but not asked: its *name*, the *reason*, and the remedy as a *hint*."""
+
+    name: str
+    reason: str
+    hint: str
 
 
 def largest_of(settings: Settings) -> int:
@@ -37,10 +49,22 @@ def patience_of(settings: Settings) -> Patience:
     )
 
 
-def skipped(settings: Settings) -> tuple[str, ...]:
-    """Return the engines that are configured but cannot be asked, having no key."""
+def skipped(settings: Settings) -> tuple[Skipped, ...]:
+    """Return the engines that are configured but cannot be asked: without a key, or left out of a lean installation.
+
+    Who names an engine in a list of their own wants that one, and is told by every reading that it is missing.
+    """
+    return tuple(_skipped(settings))
+
+
+def _skipped(settings: Settings) -> Iterator[Skipped]:
     keyed = settings.engines.secrets()
-    return tuple(name for name in settings.reading.engines if name == "openai" and name not in keyed)
+    shipped = settings.reading.engines == ReadingSettings().engines
+    for name in settings.reading.engines:
+        if name == "openai" and name not in keyed:
+            yield Skipped(name, "It has no key.", "Set OPENAI_API_KEY to use it.")
+        elif shipped and engines.lacking(name):
+            yield Skipped(name, "It is not installed.", engines.TO_INSTALL)
 
 
 def reader_options(settings: Settings) -> ReaderOptions:
@@ -50,7 +74,7 @@ def reader_options(settings: Settings) -> ReaderOptions:
         SettingsInvalid: There is no engine of that name.
 
     """
-    left_out, known = skipped(settings), engines.names()
+    left_out, known = {one.name for one in skipped(settings)}, engines.names()
     names = tuple(name for name in settings.reading.engines if name not in left_out)
     for name in names:
         if name not in known:

@@ -27,7 +27,9 @@ LONG_SIDE = 1280
 _Fact = TypeVar("_Fact")
 
 _MIB = 1 << 20
-_PIXELS = Limits(memory_bytes=1024 * _MIB, cpu_seconds=60, file_bytes=64 * _MIB)
+# Of address space, onnxruntime, OpenCV and both models take 350 MiB, what they keep after a picture 100, and decoding
+# the worst picture of 50 megapixels, transparent or turned by its EXIF, 650: with less it would be refused.
+_PIXELS = Limits(memory_bytes=1280 * _MIB, cpu_seconds=60, file_bytes=64 * _MIB)
 _NETWORK = Limits(memory_bytes=1024 * _MIB, cpu_seconds=30, file_bytes=_MIB, network=True)
 
 
