@@ -369,6 +369,7 @@ class TestVariables:
                 "WATCHER_SINKS": '[{"name": "gate", "url": "https://gate.example"}]',
                 "WATCHER_PLATES__COUNTRIES": "es, Pt",
                 "WATCHER_NONSENSE": "",
+                "WATCHER_LEAN": "1",
             },
         )
 

@@ -20,6 +20,7 @@ PLACES = (Path("config/watcher.toml"), Path("/etc/matricula-watcher/watcher.toml
 
 _OURS = "|".join(EngineSettings.model_fields).upper()
 _FREE = re.compile(rf"WATCHER_ENGINES__(?!(?:{_OURS})__)[A-Z][A-Z0-9_]*?__[A-Z0-9_]+")
+_OTHERS = {"WATCHER_CONFIG", "WATCHER_HOME", "WATCHER_LEAN"}  # the last is for the set-up
 _SINK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -45,9 +46,7 @@ def from_variables(environment: Mapping[str, str], problems: list[str]) -> dict[
     ours = {as_variable(way) for way in known()}
     given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
     understood = {name: value for name, value in given.items() if name in ours or _FREE.fullmatch(name)}
-    problems += [
-        unknown_variable(name) for name in sorted(given.keys() - understood.keys() - {"WATCHER_CONFIG", "WATCHER_HOME"})
-    ]
+    problems += [unknown_variable(name) for name in sorted(given.keys() - understood.keys() - _OTHERS)]
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): value for name, value in understood.items()}
     return source()
