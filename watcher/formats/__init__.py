@@ -36,7 +36,7 @@ def nearest(text: str) -> tuple[str, ...]:
 def shapes(chosen: Collection[str] = ()) -> tuple[Shape, ...]:
     """Return the shapes of the plates of the *chosen* countries; without any, of all.
 
-    A country counts by the square root of its vehicles: a neighbour with few is met more often than its share.
+    A country counts by its vehicles.
 
     Raises:
         SettingsInvalid: A country is not known.
@@ -88,8 +88,8 @@ def _shapes(chosen: frozenset[str]) -> tuple[Shape, ...]:
             hint=f"Did you mean {close}?" if close else "Give its code of two letters, such as ES (ISO 3166).",
         )
     here = [known[code] for code in sorted(chosen or known)]
-    total = sum(math.sqrt(country.vehicles) for country in here)
-    return tuple(weighed(shape, math.sqrt(country.vehicles) / total) for country in here for shape in country.shapes)
+    total = sum(country.vehicles for country in here)
+    return tuple(weighed(shape, country.vehicles / total) for country in here for shape in country.shapes)
 
 
 @functools.cache
