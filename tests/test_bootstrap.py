@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -140,6 +141,18 @@ def test_engine_without_a_key(make: Make, line_of: Assemble) -> None:
     reason = "It has no key. Set OPENAI_API_KEY to use it."
     assert ["openai"] == [one.name for one in line.left_out]
     assert {"event": "reading.engine_skipped", "log_level": "warning", "engine": "openai", "reason": reason} in logs
+    assert all(chain.waits for chain in line.chains)
+
+
+def test_lean_installation(make: Make, line_of: Assemble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local reader that is not installed is left out of the engines as shipped, with one warning, and no error."""
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    line = line_of(make(WATCHER_READING__ENGINES="openai,rapidocr,tesseract", OPENAI_API_KEY="sk-test"))
+    with capture_logs() as logs:
+        line.prepare()
+
+    warned = [(log["event"], log["engine"]) for log in logs if log["log_level"] != "info"]
+    assert [("reading.engine_skipped", "rapidocr")] == warned
     assert all(chain.waits for chain in line.chains)
 
 

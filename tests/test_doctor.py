@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -85,6 +86,19 @@ def test_openai_without_a_key_is_worth_a_word(tmp_path: Path, hands: Hands) -> N
 
     assert "warning" == finding.level
     assert "OPENAI_API_KEY" in finding.remedy
+
+
+def test_a_local_reader_that_is_not_installed_is_worth_a_word(
+    tmp_path: Path, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a lean installation it is skipped, which is what somebody chose, and how to get it stands beside it."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    _make(tmp_path, "inbox", "uploads", "data")
+
+    found = _found(tmp_path, hands, WATCHER_READING__ENGINES="openai,rapidocr,tesseract")
+
+    assert ("warning", True) == (found["rapidocr"].level, "WATCHER_LEAN=0" in found["rapidocr"].remedy)
+    assert "tesseract" in found
 
 
 def test_a_service_without_any_engine_left_is_an_error(tmp_path: Path, hands: Hands) -> None:

@@ -18,6 +18,7 @@ from watcher.settings import (
     EngineSettings,
     InboxSettings,
     OpenaiSettings,
+    PlateSettings,
     ReadingSettings,
     Settings,
     SinkSettings,
@@ -70,9 +71,30 @@ def test_figures_that_are_not_set_are_left_to_how_the_folder_is() -> None:
 def test_the_engine_without_a_key_is_skipped() -> None:
     """It is named, not asked, and the others keep their order; with a key it is asked."""
     assert [("openai", "It has no key.")] == [(one.name, one.reason) for one in skipped(Settings())]
-    assert ("tesseract",) == reader_options(Settings()).engines
+    assert ("rapidocr", "tesseract") == reader_options(Settings()).engines
     assert () == skipped(keyed())
     assert ("tesseract", "openai") == reader_options(keyed(("tesseract", "openai"))).engines
+
+
+def test_a_lean_installation_skips_the_local_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the engines as shipped it is left out, with the remedy; in a list of one's own it stays, and is missed."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    mine = Settings(reading=ReadingSettings(engines=("rapidocr", "tesseract")))
+
+    assert [("openai", "It has no key."), ("rapidocr", "It is not installed.")] == [
+        (one.name, one.reason) for one in skipped(Settings())
+    ]
+    assert "WATCHER_LEAN=0" in skipped(Settings())[1].hint
+    assert ("tesseract",) == reader_options(Settings()).engines
+    assert ((), ("rapidocr", "tesseract")) == (skipped(mine), reader_options(mine).engines)
+
+
+def test_the_local_reader_is_told_where_vehicles_come_from() -> None:
+    """What stands under [plates] reaches the engine that heeds it, and no other."""
+    options = reader_options(Settings(plates=PlateSettings(countries=("ES", "PT")))).options
+
+    assert ("ES", "PT") == options["rapidocr"]["countries"]
+    assert "countries" not in options["tesseract"]
 
 
 def test_an_engine_that_is_not_asked_for_is_not_missed() -> None:
@@ -98,14 +120,15 @@ def test_the_key_of_an_engine_that_is_not_asked_stays_here() -> None:
     assert ({}, {"tesseract"}, frozenset()) == (options.secrets, set(options.options), options.networked)
 
 
-@pytest.mark.parametrize(("deadline", "openai", "tesseract"), [(15, 10.0, 6.0), (300, 20.0, 12.0)])
-def test_engines_give_up_before_they_are_killed(deadline: float, openai: float, tesseract: float) -> None:
+@pytest.mark.parametrize(("deadline", "openai", "local"), [(15, 10.0, 6.0), (300, 20.0, 12.0)])
+def test_engines_give_up_before_they_are_killed(deadline: float, openai: float, local: float) -> None:
     """Their own time is a share of the deadline, and never more than an answer takes at all."""
-    options = reader_options(keyed(deadline=deadline))
+    options = reader_options(keyed(("openai", "rapidocr", "tesseract"), deadline))
 
     assert deadline == options.deadline_seconds
     assert openai == pytest.approx(options.options["openai"]["seconds"])
-    assert tesseract == pytest.approx(options.options["tesseract"]["seconds"])
+    for name in ("rapidocr", "tesseract"):
+        assert local == pytest.approx(options.options[name]["seconds"])
 
 
 def test_an_installed_engine_is_handed_its_options_and_nothing_else(tmp_path: Path) -> None:

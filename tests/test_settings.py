@@ -92,7 +92,7 @@ class TestDefaults:
         settings = load(config=None, environment={}, places=())
 
         assert (tmp_path / "inbox", tmp_path / "uploads", tmp_path / "data") == tuple(dict(settings.folders).values())
-        assert ("openai", "tesseract") == settings.reading.engines
+        assert ("openai", "rapidocr", "tesseract") == settings.reading.engines
         assert (None, None, 0.5) == (
             settings.inbox.settle_seconds,
             settings.inbox.incomplete_after_seconds,
@@ -408,7 +408,7 @@ class TestVariables:
         assert [
             (
                 "WATCHER_READING__ENGINES must be a name of small letters, digits and _;"
-                ' correct it, or leave it out for the default, ["openai", "tesseract"].'
+                ' correct it, or leave it out for the default, ["openai", "rapidocr", "tesseract"].'
             ),
             (
                 "WATCHER_READING__READERS must be a valid integer, unable to parse string as an integer;"
@@ -571,7 +571,7 @@ class TestEngines:
     def test_only_openai_without_a_key(self, tmp_path: Path, text: str) -> None:
         """With nobody else to ask, a missing key is an error that says where the key goes."""
         assert [
-            '[reading] engines asks only openai, which has no key; set OPENAI_API_KEY or add "tesseract".'
+            '[reading] engines asks only openai, which has no key; set OPENAI_API_KEY or add "rapidocr".'
         ] == refused(tmp_path, f"[reading]\n{text}\n")
 
     def test_only_openai_with_a_key(self, tmp_path: Path) -> None:
@@ -601,11 +601,19 @@ class TestEngines:
     def test_section_of_an_engine_that_rests(self, tmp_path: Path) -> None:
         """The options of an engine that is not asked at the moment may stay in the file."""
         settings = loaded(
-            tmp_path, "[engines.rapidocr]\nx = 1\n[engines.openai2]\ny = 1\n[reading]\nengines = ['openai2']"
+            tmp_path, "[engines.abacus]\nx = 1\n[engines.openai2]\ny = 1\n[reading]\nengines = ['openai2']"
         )
 
-        assert {"x": 1} == settings.engines.options("rapidocr")
+        assert {"x": 1} == settings.engines.options("abacus")
         assert {"y": 1} == settings.engines.options("openai2")
+
+    def test_section_of_the_local_reader(self, tmp_path: Path) -> None:
+        """There is nothing to set in it; where countries go is said."""
+        assert {} == loaded(tmp_path, "[engines.rapidocr]\n").engines.options("rapidocr")
+        assert [
+            "[engines.rapidocr] countries is not a setting; write it as [plates] countries.",
+            "[engines.rapidocr] threads is not a setting; remove it.",
+        ] == refused(tmp_path, "[engines.rapidocr]\ncountries = ['ES']\nthreads = 2\n")
 
 
 class TestFolders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from watcher import engines, sinks
 from watcher.arrivals import Patience
@@ -16,7 +17,7 @@ from watcher.sinks import Sink
 _MEGABYTE, _MEGAPIXEL, _HOUR = 1024 * 1024, 1_000_000, 3600.0
 # Which share of the deadline an engine of ours gives itself, and how many seconds at most: it answers that the time is
 # up before its child is killed for it. A local engine is killed at half of the deadline.
-_OWN_TIME = {"openai": (2 / 3, 20.0), "tesseract": (0.4, 12.0)}
+_OWN_TIME = {"openai": (2 / 3, 20.0), "rapidocr": (0.4, 12.0), "tesseract": (0.4, 12.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +85,20 @@ def reader_options(settings: Settings) -> ReaderOptions:
     return ReaderOptions(
         engines=names,
         networked=frozenset(filter(engines.networked, names)),
-        options={name: settings.engines.options(name) | _own_time(name, settings) for name in names},
+        options={name: settings.engines.options(name) | _from_others(name, settings) for name in names},
         secrets={name: secret for name, secret in settings.engines.secrets().items() if name in names},
         deadline_seconds=settings.reading.deadline_seconds,
         max_pixels=int(settings.inbox.max_megapixels * _MEGAPIXEL),
     )
 
 
-def _own_time(name: str, settings: Settings) -> dict[str, float]:
+def _from_others(name: str, settings: Settings) -> dict[str, Any]:
+    """Return the options of an engine of ours that follow from other sections than its own."""
     if name not in _OWN_TIME:
         return {}
     share, most = _OWN_TIME[name]
-    return {"seconds": min(share * settings.reading.deadline_seconds, most)}
+    expected = {"countries": settings.plates.countries} if name == "rapidocr" else {}
+    return {"seconds": min(share * settings.reading.deadline_seconds, most)} | expected
 
 
 def sinks_of(settings: Settings, clocks: Clocks) -> dict[str, Sink]:

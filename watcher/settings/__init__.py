@@ -27,6 +27,7 @@ from watcher.settings.sections import (
     OpenaiSettings,
     PlateSettings,
     QuarantineSettings,
+    RapidocrSettings,
     ReadingSettings,
     RegisterSettings,
     Settings,
@@ -54,6 +55,7 @@ __all__ = [
     "OpenaiSettings",
     "PlateSettings",
     "QuarantineSettings",
+    "RapidocrSettings",
     "ReadingSettings",
     "RegisterSettings",
     "Settings",
@@ -166,7 +168,7 @@ def _without_reader(says: dict[str, Any], sources: Sequence[Source]) -> Iterator
     """Yield a sentence if nobody can read."""
     if _asked(says) == ["openai"] and not dig(says, _KEY):
         key = called(("reading", "engines"), sources)
-        yield f'{key} asks only openai, which has no key; set OPENAI_API_KEY or add "tesseract".'
+        yield f'{key} asks only openai, which has no key; set OPENAI_API_KEY or add "rapidocr".'
 
 
 def _asked(says: dict[str, Any]) -> list[object]:

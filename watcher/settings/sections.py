@@ -94,7 +94,7 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
 
     """
 
-    engines: Listed[EngineName] = ("openai", "tesseract")
+    engines: Listed[EngineName] = ("openai", "rapidocr", "tesseract")
     readers: Threads = 2
     deadline_seconds: Deadline = 30
     believable: Share = 0.8
@@ -119,6 +119,10 @@ class OpenaiSettings(BaseModel, frozen=True, extra="forbid"):
     api_key: Secret = None
 
 
+class RapidocrSettings(BaseModel, frozen=True, extra="forbid"):
+    """`[engines.rapidocr]`: nothing to set; which plates it expects stands in `[plates]`."""
+
+
 class TesseractSettings(BaseModel, frozen=True, extra="forbid"):
     """`[engines.tesseract]`: *psm* are page segmentation modes, tried in turn until one sees what can be a plate."""
 
@@ -131,6 +135,7 @@ class EngineSettings(BaseModel, frozen=True, extra="allow"):
     __pydantic_extra__: dict[str, Options] = Field(init=False)
 
     openai: OpenaiSettings = OpenaiSettings()
+    rapidocr: RapidocrSettings = RapidocrSettings()
     tesseract: TesseractSettings = TesseractSettings()
 
     def options(self, name: str) -> dict[str, Any]:
@@ -170,13 +175,9 @@ class RegisterSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class LogSettings(BaseModel, frozen=True, extra="forbid"):
-    """`[logs]`.
+    """`[logs]`: `auto` chooses the *format* by where the lines go; those below the *level* are not written.
 
-    Attributes:
-        format: `auto` chooses between journal, console and json by where the lines go.
-        level: Lines below this level are not written.
-        plates: Whether plates are shown or masked.
-
+    *plates* are shown or masked.
     """
 
     format: Literal["auto", "json", "journal", "console"] = "auto"

@@ -99,7 +99,8 @@ def unknown(key: str, where: Where) -> str:
         return f"{key} is not a setting; did you mean {in_file((*where[:-1], close[0]))}?"
     if elsewhere := [way for way in known() if way[-1] == name]:
         return f"{key} is not a setting; write it as {in_file(elsewhere[0])}."
-    return f"{key} is not a setting; remove it, or write one of {', '.join(beside)}."
+    others = f", or write one of {', '.join(beside)}" if beside else ""
+    return f"{key} is not a setting; remove it{others}."
 
 
 def unknown_variable(name: str) -> str:
