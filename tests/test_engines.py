@@ -28,9 +28,11 @@ def test_importing_imports_no_engine() -> None:
 import sys
 sys.path.insert(0, sys.argv[1])
 from watcher import engines
-assert {"openai", "tesseract"} <= set(engines.names())
-assert (True, False) == (engines.networked("openai"), engines.networked("tesseract"))
-print([name for name in sys.modules if name.startswith(("watcher.engines.", "PIL", "openai", "pytesseract"))])
+assert {"openai", "rapidocr", "tesseract"} <= set(engines.names())
+assert ["openai"] == [name for name in ("openai", "rapidocr", "tesseract") if engines.networked(name)]
+assert "" == engines.lacking("rapidocr")
+heavy = ("watcher.engines.", "PIL", "openai", "pytesseract", "cv2", "numpy", "onnxruntime", "rapidocr")
+print([name for name in sys.modules if name.startswith(heavy)])
 """
     done = subprocess.run([sys.executable, "-c", program, ROOT], capture_output=True, text=True, check=True)
 
@@ -39,7 +41,9 @@ print([name for name in sys.modules if name.startswith(("watcher.engines.", "PIL
 
 def test_ours() -> None:
     """Every engine of ours is known by the name of its module."""
-    assert ("openai", "tesseract") == tuple(name for name in engines.names() if name in {"openai", "tesseract"})
+    ours = ("openai", "rapidocr", "tesseract")
+
+    assert ours == tuple(name for name in engines.names() if name in ours)
     assert "tesseract" == engines.load("tesseract", {}).name
 
 
@@ -58,7 +62,7 @@ def test_unknown(name: str) -> None:
         engines.load(name, {})
 
     assert repr(name) in caught.value.reason
-    assert "openai, tesseract" in caught.value.hint
+    assert "openai, rapidocr, tesseract" in caught.value.hint
     assert not engines.networked(name)
 
 
