@@ -132,7 +132,7 @@ def test_once_says_what_it_did(house: Path) -> None:
     (house / "inbox" / "half.jpg").write_bytes(jpeg(8)[:-30])
 
     told = call(house, "once", code=1)
-    assert told.output.endswith("1 photos registered; 1 still in the inbox\n")
+    assert told.output.endswith("1 photo registered; 1 still in the inbox\n")
 
 
 def test_differences_are_named_and_mended(house: Path) -> None:
@@ -145,7 +145,7 @@ def test_differences_are_named_and_mended(house: Path) -> None:
 
     assert "Journal, register and photos agree.\n" == agreed
     assert "row_missing" == found["code"]
-    assert "1 rows were written again; nothing differs any more.\n" in repaired
+    assert "1 row was written again; nothing differs any more.\n" in repaired
     assert repaired.endswith(agreed)
 
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_repaired_stays_a_difference(house: Path) -> None:
     """A photo that is gone is for a person: --repair says that it is left."""
     next((house / "uploads").iterdir()).unlink()
 
-    assert "0 rows were written again; 1 differences are left for a person." in (
+    assert "0 rows were written again; 1 difference is left for a person." in (
         call(house, "verify", "--repair", code=1).output
     )
 

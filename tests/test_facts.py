@@ -11,9 +11,14 @@ from datetime import timedelta, timezone
 from pathlib import Path
 
 from tests.records import RECORD
-from watcher.facts import record_facts
+from watcher.facts import counted, record_facts
 
 ROOT = Path(__file__).parent.parent
+
+
+def test_one_is_no_plural() -> None:
+    """What an operator reads counts as people do."""
+    assert ["0 acts", "1 act", "2 acts"] == [counted(number, "act") for number in range(3)]
 
 
 def test_every_fact_is_told_under_its_name() -> None:
@@ -72,7 +77,7 @@ def test_a_moment_of_another_zone_is_told_in_utc() -> None:
 def test_the_time_of_the_row_is_that_of_the_clock_on_the_wall() -> None:
     """`fecha_hora` is local time: nine and a half hours east of Greenwich it is the next day."""
     script = (
-        "from tests.records import RECORD; from watcher.facts import record_facts;"
+        "from tests.records import RECORD; from watcher.facts import counted, record_facts;"
         " print(record_facts(RECORD)['fecha_hora'])"
     )
     told = subprocess.run(

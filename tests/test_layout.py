@@ -40,6 +40,7 @@ READING = {
 }
 SAID = (("1234BCD", 0.934), ("1234BCO", 0.614), (HOSTILE, None))
 OTHERS = {"candidates": [{"text": text, "confidence": confidence} for text, confidence in SAID]}
+ONES = ("recorded", "owed", "parked")
 STATUS = {
     "running": 42,
     "inbox": "/in",
@@ -52,6 +53,8 @@ STATUS = {
     "ignored": 5,
     "recorded": 7,
     "held_up_by": {},
+    "lone_sidecars": 0,
+    "obstacles": [],
 }
 STORY: dict[str, object] = {"name": "a.jpg", "camera": "", "reading": None, "acts": []}
 ACT = {"act": "read", "status": "owed", "attempts": 2, "due_in_seconds": 0, "reason": ""}
@@ -85,6 +88,7 @@ def test_the_outcome_says_what_is_left_only_where_something_is() -> None:
     clean = {"reachable": True, "recorded": 2, "waiting": 0, "owed": 0, "parked": 0, "quarantined": 0}
 
     assert "2 photos registered" == outcome_line(clean)
+    assert "1 photo registered; 1 act owed; 1 act parked" == outcome_line(clean | dict.fromkeys(ONES, 1))
     assert (
         "2 photos registered; 1 still in the inbox; 3 acts owed; 4 acts parked; 5 set aside in the quarantine"
         == outcome_line(clean | {"waiting": 1, "owed": 3, "parked": 4, "quarantined": 5})
@@ -96,8 +100,10 @@ def test_retry_and_repair_say_what_they_did() -> None:
     """Doing nothing is said as such, and what a person must still do is counted."""
     assert "Nothing waits or is set aside." == retried(0)
     assert "3 acts will be tried again now." == retried(3)
+    assert "1 act will be tried again now." == retried(1)
+    assert "1 row was written again; 2 differences are left for a person." == repaired(3, 2)
     assert "4 rows were written again; nothing differs any more." == repaired(4, 0)
-    assert "3 rows were written again; 1 differences are left for a person." == repaired(4, 1)
+    assert "3 rows were written again; 1 difference is left for a person." == repaired(4, 1)
 
 
 def test_a_record_is_one_line_that_says_why_it_is_in_doubt() -> None:

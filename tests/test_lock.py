@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from watcher.errors import AlreadyRunning, DiskUnusable
-from watcher.lock import NAME, holder, locked
+from watcher.lock import NAME, holder, is_ours, locked
 
 HOLD = """
 import sys
@@ -118,3 +118,13 @@ def test_without_the_folder_there_is_no_lock(tmp_path: Path) -> None:
         pass
 
     assert holder(tmp_path / "missing") is None
+
+
+def test_whose_lock_it_is(tmp_path: Path) -> None:
+    """Where nobody has worked yet, the next one may be us; where root has, nobody else judges rights for it."""
+    assert is_ours(tmp_path)
+    with locked(tmp_path):
+        assert is_ours(tmp_path)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).symlink_to(NAME)
+    assert not is_ours(tmp_path)

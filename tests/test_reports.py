@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from tests.refusals import refused, unprivileged
 from watcher.bootstrap import assemble
 from watcher.errors import StorageUnavailable, WatcherError
 from watcher.journal.listing import Step, Story
-from watcher.lock import locked
+from watcher.lock import NAME, locked
 from watcher.model import Reading
 from watcher.places import Finding
 from watcher.reports import finding_facts, outcome, reading_facts, records, release, status_facts, story, story_facts
@@ -64,7 +66,65 @@ def test_an_inbox_that_is_not_there_is_not_reachable(settings: Settings) -> None
     """A share that went away is said, not counted as empty."""
     settings.folders.inbox.rmdir()
 
-    assert status_facts(settings, now=NOON.timestamp())["reachable"] is False
+    facts = status_facts(settings, now=NOON.timestamp())
+
+    assert facts["reachable"] is False
+    assert ["[folders] inbox"] == [obstacle["what"] for obstacle in facts["obstacles"]]
+
+
+@pytest.fixture
+def commons() -> Iterator[Settings]:
+    """Give settings of folders that every user may reach and change."""
+    with tempfile.TemporaryDirectory() as root:
+        for path in (Path(root), *(Path(root) / name for name in ("inbox", "uploads", "data"))):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777)
+        yield load(config=None, environment={"WATCHER_HOME": root, "WATCHER_READING__ENGINES": "[]"})
+
+
+def test_what_keeps_photos_in_the_inbox_is_told_with_its_remedy(commons: Settings) -> None:
+    """Folders that we may not change, and rights that lack, by status and explain; a sidecar alone is counted."""
+    settings, closed = commons, commons.folders.inbox / "gate"
+    closed.mkdir(0o755)
+    (closed / "one.jpg").write_bytes(jpeg())
+    (settings.folders.inbox / "one.json").write_text("{}")
+    fine = status_facts(settings, now=NOON.timestamp())
+    settings.folders.uploads.chmod(0o755)
+
+    def ask() -> None:
+        facts = status_facts(settings, now=NOON.timestamp())
+        inbox, uploads = facts["obstacles"]
+        assert ("[folders] inbox", "[folders] uploads", 1) == (inbox["what"], uploads["what"], facts["unwritable"])
+        assert f"Nothing is taken from {closed}: we may" in inbox["says"]
+        assert "chown" in uploads["remedy"]
+        with pytest.raises(WatcherError, match="not been taken in yet") as caught:
+            story(settings, "gate/one.jpg", now=NOON.timestamp())
+        assert "not_admitted" == caught.value.code
+        assert caught.value.hint.startswith("Nothing is taken from")
+
+    assert ([], 1) == (fine["obstacles"], fine["lone_sidecars"])
+    with pytest.raises(WatcherError, match="It may still be written"):
+        story(settings, "inbox/one.json", now=NOON.timestamp())
+    for name in ("gate", ".", "..", "/etc/passwd", str(settings.folders.inbox)):
+        with pytest.raises(WatcherError, match="The journal knows no photo"):
+            story(settings, name, now=NOON.timestamp())
+    assert unprivileged(ask)
+
+
+def test_rights_are_judged_for_the_daemon_only(commons: Settings) -> None:
+    """What somebody else may not do says nothing of the daemon, whose lock tells whose rights it has."""
+    with locked(commons.folders.data):
+        pass
+    for _, folder in commons.folders:
+        folder.chmod(0o755)
+
+    assert unprivileged(lambda: _same([], status_facts(commons, now=0.0)["obstacles"]))
+    (commons.folders.data / NAME).unlink()
+    assert not unprivileged(lambda: _same([], status_facts(commons, now=0.0)["obstacles"]))
+
+
+def _same(expected: object, actual: object) -> None:
+    assert expected == actual
 
 
 def test_what_was_left_makes_an_outcome_a_failure(settings: Settings) -> None:

@@ -200,7 +200,7 @@ def test_status(vitals: Vitals, line: Line, manager: socket.socket, hands: Hands
     vitals.beat()
 
     told = [state for state in heard(manager) if state.startswith("STATUS=")]
-    assert ["STATUS=0 photos registered, 0 acts owed.", "STATUS=1 photos registered, 0 acts owed."] == told
+    assert ["STATUS=0 photos registered, 0 acts owed.", "STATUS=1 photo registered, 0 acts owed."] == told
 
 
 def test_without_journal(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:

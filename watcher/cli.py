@@ -120,10 +120,12 @@ def read(
 def status(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """Say how things stand, now.
 
-    Photos that wait, acts that are owed or were set aside, files in the quarantine, rows.
+    Photos that wait, acts that are owed or were set aside, files in the quarantine, rows. Exit code 1 if something
+    keeps photos in the inbox.
     """
-    settings = context.obj.quiet(config, sys.stderr)
-    _show([_status(settings)], layout.status_lines, as_json=as_json)
+    facts = _status(context.obj.quiet(config, sys.stderr))
+    _show([facts], layout.status_lines, as_json=as_json)
+    _leave(failed=bool(facts["obstacles"]))
 
 
 @app.command()

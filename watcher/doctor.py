@@ -8,6 +8,7 @@ from contextlib import closing
 from watcher import places
 from watcher.clocks import Clocks
 from watcher.errors import Deferred, Fatal, SettingsInvalid, WatcherError
+from watcher.facts import counted
 from watcher.journal.listing import Listing
 from watcher.options import reader_options, sinks_of, skipped
 from watcher.places import Finding
@@ -43,7 +44,8 @@ def _journal(settings: Settings) -> Finding:
     if counts.parked:
         parked = ", ".join(f"{act} {number}" for act, number in counts.parked.items())
         return Finding("journal", "warning", f"Acts were set aside: {parked}.", "See why with `explain`, then `retry`.")
-    return Finding("journal", "ok", f"{counts.recorded} photos registered, {sum(counts.owed.values())} acts owed.")
+    owed = counted(sum(counts.owed.values()), "act")
+    return Finding("journal", "ok", f"{counted(counts.recorded, 'photo')} registered, {owed} owed.")
 
 
 def _engines(settings: Settings) -> Iterator[Finding]:

@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 from watcher.model import Record, Sidecar
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* with *noun*, of which there may be one or many: `1 act`, `2 acts`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def record_facts(record: Record) -> dict[str, object]:
     """Return all facts of *record*: times in UTC but for `fecha_hora`, null for what no engine knows."""
     image, reading, sidecar = record.image, record.reading, record.image.sidecar or Sidecar()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from watcher.facts import counted
 from watcher.model import NO_PLATE
 
 Facts = Mapping[str, Any]
@@ -35,19 +36,18 @@ def outcome_line(facts: Facts) -> str:
     if not facts["reachable"]:
         return "The inbox cannot be looked at; see `status` and `doctor`."
     left = (
-        (facts["waiting"], "still in the inbox"),
-        (facts["owed"], "acts owed"),
-        (facts["parked"], "acts parked"),
-        (facts["quarantined"], "set aside in the quarantine"),
+        (facts["waiting"], f"{facts['waiting']} still in the inbox"),
+        (facts["owed"], f"{counted(facts['owed'], 'act')} owed"),
+        (facts["parked"], f"{counted(facts['parked'], 'act')} parked"),
+        (facts["quarantined"], f"{facts['quarantined']} set aside in the quarantine"),
     )
-    return "; ".join(
-        (f"{facts['recorded']} photos registered", *(f"{number} {what}" for number, what in left if number))
-    )
+    registered = f"{counted(facts['recorded'], 'photo')} registered"
+    return "; ".join((registered, *(what for number, what in left if number)))
 
 
 def retried(number: int) -> str:
     """Return what `retry` did."""
-    return f"{number} acts will be tried again now." if number else "Nothing waits or is set aside."
+    return f"{counted(number, 'act')} will be tried again now." if number else "Nothing waits or is set aside."
 
 
 def record_line(facts: Facts) -> str:
@@ -86,8 +86,9 @@ def difference_line(facts: Facts) -> str:
 
 def repaired(before: int, after: int) -> str:
     """Return what `verify --repair` did about so many differences *before* it."""
-    left = "nothing differs any more" if not after else f"{after} differences are left for a person"
-    return f"{before - after} rows were written again; {left}."
+    left = f"{counted(after, 'difference')} {'is' if after == 1 else 'are'} left for a person"
+    written = f"{counted(before - after, 'row')} {'was' if before - after == 1 else 'were'} written again"
+    return f"{written}; {left if after else 'nothing differs any more'}."
 
 
 def reading_line(facts: Facts) -> str:
@@ -115,10 +116,12 @@ def status_lines(facts: Facts) -> str:
         ("daemon", "not running" if facts["running"] is None else _running(facts["running"])),
         ("inbox", facts["inbox"] + ("" if facts["reachable"] else "  CANNOT BE REACHED")),
         ("waiting", f"{facts['waiting']}" + ("" if oldest is None else f"  (oldest {oldest:.0f} s)")),
+        *([("sidecars", f"{facts['lone_sidecars']} without a photo")] if facts["lone_sidecars"] else []),
         *((key, _sum(facts[key])) for key in ("owed", "parked", "quarantined")),
         ("ignored", str(facts["ignored"])),
         ("registered", str(facts["recorded"])),
         *((f"! {act}", reason) for act, reason in facts["held_up_by"].items()),
+        *((f"! {one['what']}", f"{one['says']} {one['remedy']}") for one in facts["obstacles"]),
     ]
     return "\n".join(plain(f"{name:<12} {value}") for name, value in rows)
 

@@ -63,6 +63,16 @@ def holder(data: Path) -> int | None:
     return None
 
 
+def is_ours(data: Path) -> bool:
+    """Return whether we have the rights of the process that works on *data*, or did last: those of the same user."""
+    try:
+        return (data / NAME).stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def _taken(descriptor: int) -> bool:
     """Take the lock; not at the first try only, since whoever asks for its holder has it for a moment."""
     pause = threading.Event()

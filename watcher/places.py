@@ -1,4 +1,4 @@
-"""What must be true of the folders and of this machine, checked at start and by `doctor`."""
+"""What must be true of the folders and of this machine, checked at start, by `doctor` and by `status`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from watcher.settings import FolderSettings
 _ANSWER_SECONDS = 5.0
 _LOW_SHARE = 0.05
 _LOW_BYTES = 1 << 30
+_LEAST_ROOM = 1 << 16
+"""Bytes that the journal and the register need to grow at all."""
 _FEW_WATCHES = 8192
 _CAP_LEASE = 28
 _PROC = Path("/proc")
@@ -46,6 +48,39 @@ def check(folders: FolderSettings, network: frozenset[int] | None = None) -> Ite
                 f"By a link or a mount, {first} and {second} are one folder, or one lies inside the other.",
                 f"Give [folders] {one} and [folders] {other} folders beside each other.",
             )
+
+
+def obstacles(folders: FolderSettings, largest: int, *, rights: bool) -> Iterator[Finding]:
+    """Yield what keeps a photo of *largest* bytes from being registered: no room or, if asked, no *rights*.
+
+    A folder that is not there yet is none: it is made at the start.
+    """
+    said = set()
+    for name, folder, needed in (("uploads", folders.uploads, largest), ("data", folders.data, 0)):
+        try:
+            seen = os.statvfs(folder)
+            disk = folder.stat().st_dev
+        except OSError:
+            continue
+        says, remedy = _obstacle(folder, seen, max(needed, _LEAST_ROOM))
+        if rights and not says and not _is_ours(folder):
+            says, remedy = _not_ours(folder)
+        # One disk under both folders is told once.
+        if says and (disk, remedy) not in said:
+            said.add((disk, remedy))
+            yield Finding(f"[folders] {name}", "error", says, remedy)
+
+
+def _obstacle(folder: Path, seen: os.statvfs_result, needed: int) -> tuple[str, str]:
+    """Return what is wrong with *folder* and what to do about it; both empty if *needed* bytes can be written there."""
+    free = seen.f_bavail * seen.f_frsize
+    # A file system that makes room for file names as it goes has no number of them.
+    if free < needed or (seen.f_files and not seen.f_favail):
+        what = f"{free / (1 << 20):.1f} MiB" if free < needed else "no more files"
+        return f"The disk of {folder} is full ({what} free).", "Make room: photos wait until there is some."
+    if seen.f_flag & os.ST_RDONLY:
+        return f"{folder} is mounted read-only.", "Look at its disk, and mount it anew."
+    return "", ""
 
 
 def answers(folder: Path) -> bool:
@@ -83,9 +118,8 @@ def _folder(name: str, folder: Path, network: frozenset[int]) -> Finding:
     # os.path answers where Path raises: a folder inside one that we may not enter.
     if not os.path.isdir(folder):
         return Finding(called, "error", f"{folder} is not a folder.", "Create it, or set another in [folders].")
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
-        says = f"{folder} cannot be read and written by us."
-        return Finding(called, "error", says, f"chown or chmod {folder} for the service.")
+    if not _is_ours(folder):
+        return Finding(called, "error", *_not_ours(folder))
     if name != "inbox" and folder.stat().st_dev in network:
         return Finding(
             called,
@@ -94,6 +128,14 @@ def _folder(name: str, folder: Path, network: frozenset[int]) -> Finding:
             "Set a folder on a local disk; only the inbox may be a share.",
         )
     return _room(called, folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
+
+
+def _not_ours(folder: Path) -> tuple[str, str]:
+    return f"{folder} cannot be read and written by us.", f"chown or chmod {folder} for the service."
 
 
 def _room(called: str, folder: Path) -> Finding:

@@ -7,24 +7,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from watcher import bootstrap
+from watcher import bootstrap, places
 from watcher.deadline import answer_within
 from watcher.errors import StorageUnavailable, WatcherError
-from watcher.facts import record_facts
+from watcher.facts import counted, record_facts
 from watcher.inbox.listing import Ignore, Survey, survey
 from watcher.intake import quarantine
 from watcher.journal import Journal
 from watcher.journal.connection import FILE, Connection
 from watcher.journal.listing import Counts, Listing, Story
-from watcher.lock import holder
+from watcher.lock import holder, is_ours
 from watcher.model import Reading
+from watcher.options import largest_of
 from watcher.places import Finding
 from watcher.settings import Settings
 
 _SURVEY_SECONDS = 5.0
+_TAKEN = tuple(end for lower in (".jpg", ".jpeg", ".png", ".json") for end in (lower, lower.upper()))
 
 
 def status_facts(settings: Settings, *, now: float) -> dict[str, Any]:
@@ -37,19 +38,23 @@ def status_facts(settings: Settings, *, now: float) -> dict[str, Any]:
     folders = settings.folders
     with closing(Listing(folders.data)) as listing:
         counts = listing.counts()
-    seen = _survey(folders.inbox, Ignore(settings.inbox.ignore))
+    seen = _survey(settings)
+    found = seen or Survey()
     return {
         "running": holder(folders.data),
         "inbox": str(folders.inbox),
         "reachable": seen is not None,
-        "waiting": seen.waiting if seen else 0,
-        "oldest_waiting_seconds": round(max(0.0, now - seen.oldest), 1) if seen and seen.oldest is not None else None,
-        "ignored": seen.ignored if seen else 0,
+        "waiting": found.waiting,
+        "oldest_waiting_seconds": None if found.oldest is None else round(max(0.0, now - found.oldest), 1),
+        "lone_sidecars": found.alone,
+        "unwritable": found.unwritable,
+        "ignored": found.ignored,
         "owed": counts.owed,
         "parked": counts.parked,
         "quarantined": quarantine.count(folders.data / bootstrap.QUARANTINE),
         "recorded": counts.recorded,
         "held_up_by": _orphaned(counts, settings) | counts.suspended,
+        "obstacles": [finding_facts(finding) for finding in _obstacles(settings, seen)],
     }
 
 
@@ -123,12 +128,28 @@ def _story(settings: Settings, name: str) -> Story:
     with closing(Listing(settings.folders.data)) as listing:
         story = next(filter(None, map(listing.story, _meanings(settings, name))), None)
     if story is None:
+        _raise_if_waiting(settings, name)
         raise WatcherError(
             f"The journal knows no photo {name}.",
             hint="See `records`, and the quarantine and the log for what never became one.",
             code="unknown_photo",
         )
     return story
+
+
+def _raise_if_waiting(settings: Settings, name: str) -> None:
+    """Raise WatcherError (`not_admitted`) if the photo or sidecar lies in the inbox, with what keeps it there."""
+    inbox = settings.folders.inbox
+    paths = [path for path in _meanings(settings, name) if not path.startswith("/") and path.endswith(_TAKEN)]
+    path = next((path for path in paths if os.path.lexists(inbox / path)), None)
+    if path is not None:
+        found = list(_obstacles(settings, _survey(settings)))
+        why = " ".join(f"{finding.says} {finding.remedy}" for finding in found)
+        raise WatcherError(
+            f"{inbox / path} lies in the inbox and has not been taken in yet.",
+            hint=why or "It may still be written, or wait for its other half; the log says more.",
+            code="not_admitted",
+        )
 
 
 def _meanings(settings: Settings, name: str) -> Iterator[str]:
@@ -196,6 +217,22 @@ def _orphaned(counts: Counts, settings: Settings) -> dict[str, str]:
     return dict.fromkeys(gone, "its sink is not in the configuration any more; nothing is sent")
 
 
-def _survey(inbox: Path, ignore: Ignore) -> Survey | None:
+def _obstacles(settings: Settings, seen: Survey | None) -> Iterator[Finding]:
+    """Yield what keeps photos in the inbox. Rights are judged only if we have those of the daemon."""
+    folders, ours = settings.folders, is_ours(settings.folders.data)
+    if seen is None:
+        says, remedy = f"The inbox {folders.inbox} is not there or does not answer.", "Mount it, or create it."
+        yield Finding("[folders] inbox", "error", says, remedy)
+    elif seen.unwritable and ours:
+        first = os.path.normpath(folders.inbox / os.fsdecode(seen.first_unwritable))
+        others = f" and {counted(seen.unwritable - 1, 'other folder')}" if seen.unwritable > 1 else ""
+        says = f"Nothing is taken from {first}{others}: we may not list or change it."
+        yield Finding("[folders] inbox", "error", says, "Give the service all rights there: chown or chmod.")
+    largest = min(seen.largest, largest_of(settings)) if seen else 0
+    yield from places.obstacles(folders, largest, rights=ours)
+
+
+def _survey(settings: Settings) -> Survey | None:
     """Survey the inbox; none if it does not answer in time, as a dead share does not."""
-    return answer_within(_SURVEY_SECONDS, partial(survey, os.fsencode(inbox), ignore))
+    look = partial(survey, os.fsencode(settings.folders.inbox), Ignore(settings.inbox.ignore))
+    return answer_within(_SURVEY_SECONDS, look)

@@ -7,6 +7,7 @@ import structlog
 from watcher.bootstrap import Line
 from watcher.clocks import Clocks
 from watcher.errors import Deferred
+from watcher.facts import counted
 from watcher.service import Supervisor
 from watcher.worker import Worker
 
@@ -67,7 +68,7 @@ class Vitals:
             recorded, owed = self._line.questions.totals()
         except Deferred as error:
             return str(error)
-        return f"{recorded} photos registered, {owed} acts owed."
+        return f"{counted(recorded, 'photo')} registered, {counted(owed, 'act')} owed."
 
     def idle(self) -> bool:
         """Return whether nothing is whole and waiting, and nothing is due; what cannot be done anyway does not count.

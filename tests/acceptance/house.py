@@ -68,9 +68,9 @@ class House:
             check=False,
         )
 
-    def ask(self, *arguments: str) -> Any:
-        """Run a command with --json and return its one object."""
-        (answer,) = self.ask_all(*arguments)
+    def ask(self, *arguments: str, code: int = 0) -> Any:
+        """Run a command with --json that ends with *code*, and return its one object."""
+        (answer,) = self.ask_all(*arguments, code=code)
         return answer
 
     def ask_all(self, *arguments: str, code: int = 0, **more: str) -> list[dict[str, Any]]:

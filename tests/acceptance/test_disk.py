@@ -121,7 +121,10 @@ def test_a_full_disk_holds_photos_in_the_inbox_until_there_is_room(tmp_path: Pat
             "There is no room left for uploads (No space left on device). Free some space"
             in _told(house, "disk_full")[0]
         )
-        status = house.ask("status")
+        status = house.ask("status", code=1)
+        (obstacle,) = status["obstacles"]
+        assert ("[folders] uploads", True) == (obstacle["what"], "is full (0.0 MiB free)" in obstacle["says"])
+        assert "is full" in house.command("explain", "inbox/1.jpg").stderr
         assert (5, 1, True) == (status["waiting"], status["recorded"], status["reachable"])
         assert "photos wait in the inbox when the disk is full" in _doctor_says(house, "uploads")
         assert None is daemon.process.poll()
@@ -161,7 +164,7 @@ def test_a_full_data_alone_loses_nothing(tmp_path: Path, tiny: Tiny) -> None:
         assert [] == [reason for reason in reasons if "journal" not in reason and "no room left" not in reason]
         assert len(house.rows()) < len(photos)
         assert set(photos) <= set(_photos(house.inbox, house.uploads))
-        assert house.ask("status")["reachable"]
+        assert house.ask("status", code=1)["reachable"]
 
         filler.unlink()
         _all_is_done(house, photos)
@@ -209,7 +212,8 @@ def test_a_read_only_uploads_is_waited_for(tmp_path: Path, tiny: Tiny) -> None:
         assert eventually(lambda: _told(house, "read_only"), PATIENCE), house.events()
         assert sorted(waiting) == _photos(house.inbox)
         assert "The file system of uploads is read-only" in _told(house, "read_only")[0]
-        assert 3 == house.ask("status")["waiting"]
+        assert 3 == house.ask("status", code=1)["waiting"]
+        assert "is mounted read-only." in house.command("status").stdout
 
         _run("mount", "-o", "remount,rw", str(house.uploads))
         _all_is_done(house, photos + waiting)

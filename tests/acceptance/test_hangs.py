@@ -102,11 +102,11 @@ def test_an_inbox_that_hangs_holds_up_nothing_else(tmp_path: Path, share: Share)
             assert eventually(lambda: house.said("inbox.unreachable"), 2 * PATIENCE), house.events()
             with _within(10.0):
                 status = house.command("status")
-            assert 0 == status.returncode
+            assert 1 == status.returncode
             assert f"{share.near}  CANNOT BE REACHED" in status.stdout
             assert "registered   3" in status.stdout
             with _within(10.0):
-                assert not house.ask("status")["reachable"]
+                assert not house.ask("status", code=1)["reachable"]
 
             _drop(share.far, 3)
             share.answer()

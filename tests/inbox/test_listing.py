@@ -231,6 +231,7 @@ def test_folders_from_which_nothing_may_be_removed_are_told(commons: Path) -> No
             ("unwritable", b"theirs"),
         ] == listed(root)
         assert (1, 0, 4) == _numbers(survey(root, ALL))
+        assert survey(root, ALL).first_unwritable in {b"blind", b"closed", b"flat", b"theirs"}
 
     assert unprivileged(look)
 
@@ -239,13 +240,13 @@ def test_folders_from_which_nothing_may_be_removed_are_told(commons: Path) -> No
 
 
 def test_a_survey_counts_what_waits(root: bytes) -> None:
-    """Photos, the age of the oldest, and what will never be taken; sidecars are neither."""
-    for name in (b"b.jpg", b"gate/a.jpg", b"c.json", b"d.txt"):
-        put(root, name, b"x")
+    """Photos, the age of the oldest, the size of the largest, sidecars that are alone, and what is never taken."""
+    for name in (b"b.jpg", b"gate/a.jpg", b"b.json", b"c.json", b"gate/b.jpg.json", b"d.txt"):
+        put(root, name, b"x" * len(name))
     os.symlink(b"b.jpg", os.path.join(root, b"link.jpg"))
     oldest = min(os.stat(os.path.join(root, name)).st_ctime for name in (b"b.jpg", b"gate/a.jpg"))
 
-    assert Survey(waiting=2, ignored=2, oldest=oldest) == survey(root, ALL)
+    assert Survey(waiting=2, ignored=2, oldest=oldest, largest=10, alone=2) == survey(root, ALL)
     assert Survey(0, 0, None) == survey(os.path.join(root, b"gate/.."), Ignore(["*"]))
 
 

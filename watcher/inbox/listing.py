@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from watcher import durable
@@ -39,14 +39,20 @@ class Survey:
         waiting: How many images.
         ignored: How many entries that will never be taken.
         oldest: When the oldest image landed, in seconds since the epoch; none if none waits.
-        unwritable: How many folders from which nothing is taken, since nothing may be removed from them.
+        largest: Bytes of the largest image.
+        alone: How many sidecars without an image beside them.
+        unwritable: How many folders from which nothing is taken, since we may not list or change them.
+        first_unwritable: The path of one of them.
 
     """
 
-    waiting: int
-    ignored: int
-    oldest: float | None
+    waiting: int = 0
+    ignored: int = 0
+    oldest: float | None = None
+    largest: int = 0
+    alone: int = 0
     unwritable: int = 0
+    first_unwritable: bytes = b""
 
 
 class Ignore:
@@ -146,22 +152,31 @@ def survey(root: bytes, ignore: Ignore) -> Survey:
         OSError: The root itself cannot be listed.
 
     """
-    waiting = ignored = unwritable = 0
-    oldest: float | None = None
+    seen = Survey()
     for found in walk(root, ignore):
-        if found.what == "other":
-            ignored += 1
-        elif found.what in {"unwritable", "unlistable"}:
-            unwritable += 1
-        elif found.what == "image" and (changed := _changed(root, found.path)) is not None:
-            waiting += 1
-            oldest = changed if oldest is None else min(oldest, changed)
-    return Survey(waiting, ignored, oldest, unwritable)
+        match found.what:
+            case "image":
+                seen = _with_image(seen, root, found.path)
+            case "sidecar":
+                seen = replace(seen, alone=seen.alone + _is_alone(root, found.path))
+            case "unwritable" | "unlistable":
+                first = seen.first_unwritable if seen.unwritable else found.path
+                seen = replace(seen, unwritable=seen.unwritable + 1, first_unwritable=first)
+            case "other":
+                seen = replace(seen, ignored=seen.ignored + 1)
+    return seen
 
 
-def _changed(root: bytes, path: bytes) -> float | None:
+def _with_image(seen: Survey, root: bytes, path: bytes) -> Survey:
     try:
         status = os.lstat(os.path.join(root, path))
     except OSError:
-        return None
-    return status.st_ctime if stat.S_ISREG(status.st_mode) else None
+        return seen
+    if not stat.S_ISREG(status.st_mode):
+        return seen
+    oldest = status.st_ctime if seen.oldest is None else min(seen.oldest, status.st_ctime)
+    return replace(seen, waiting=seen.waiting + 1, oldest=oldest, largest=max(seen.largest, status.st_size))
+
+
+def _is_alone(root: bytes, path: bytes) -> bool:
+    return not any(os.path.lexists(os.path.join(root, name)) for name in image_names(path))
