@@ -115,6 +115,22 @@ def test_asked_again_when_the_time_is_over() -> None:
     assert (2, ("closed", None)) == (stand.seat.calls, stand.state)
 
 
+def test_a_person_may_have_it_tried_at_once() -> None:
+    """Forgiven, it is asked at once and counted anew; a call that is out to try is not disturbed, nor a closed one."""
+    stand = Stand(PAUSED, SEEN, PAUSED)
+    stand.breaker.forgive()
+    stand.read()
+    stand.breaker.forgive()
+
+    assert (("closed", None), 0) == (stand.state, stand.breaker.state.failures)
+    assert stand.read() is SEEN
+    stand.read()
+    stand.clock.seconds += 600
+    stand.breaker._admit()
+    stand.breaker.forgive()
+    assert ("probing", None) == stand.state
+
+
 def test_five_failures_in_a_row() -> None:
     """Five failures without a time open it for a minute; the sixth call does not reach the engine."""
     stand = Stand(DOWN)

@@ -153,6 +153,16 @@ def test_new_links_try_at_once(forge: Forge, make: Make, photo: str) -> None:
     assert "left alone" not in str(unavailable(chain, photo))
 
 
+def test_a_person_has_it_tried_at_once(forge: Forge, make: Make, photo: str) -> None:
+    """An engine that is left alone is asked again, by every reader."""
+    links = forge({"away": {}})
+    one, other = make(links), make(links)
+    unavailable(one, photo)
+
+    one.forgive()
+    assert "left alone" not in str(unavailable(other, photo))
+
+
 def test_no_photo(forge: Forge, make: Make, tmp_path: Path) -> None:
     """A photo that the disk does not give is the fault of the disk, not of an engine."""
     with pytest.raises(StorageUnavailable) as caught:

@@ -12,8 +12,12 @@ from structlog.testing import capture_logs
 from tests.makers import Hands, jpeg
 from tests.premises import drop
 from watcher.bootstrap import Line, assemble
+from watcher.chain import forged
+from watcher.errors import EngineUnavailable
 from watcher.journal import Journal
 from watcher.journal.connection import Connection
+from watcher.model import Reading
+from watcher.reader import ReaderOptions
 from watcher.service import Supervisor
 from watcher.settings import load
 from watcher.vitals import Vitals
@@ -289,6 +293,35 @@ def test_idle_without_journal(vitals: Vitals, line: Line, hands: Hands, tmp_path
 
     work(line, hands, 12)
     assert vitals.idle()
+
+
+def test_retry(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:
+    """A write of another process, as `retry` makes, ends the pause of an engine that is left alone; our own do not."""
+    links = forged(ReaderOptions(("away",)), 0.5, lambda: 0.0)
+    breaker = links.breakers["away"]
+    for chain in line.chains:
+        chain.adopt(links)
+    with pytest.raises(EngineUnavailable):
+        breaker.call(_away)
+    drop(line.inbox.sentry.root, "a.jpg", jpeg())
+    vitals.beat()
+    line.workers[0].round()
+    hands.turn(1.0)
+    vitals.beat()
+    before = breaker.state.state
+    other = Connection(tmp_path / "data")
+    Journal(other).register_again(["a.jpg"])
+    with other.turn(writing=True) as db:
+        db.execute("PRAGMA user_version = 1")
+    other.close()
+    hands.turn(1.0)
+    vitals.beat()
+
+    assert ("open", "closed") == (before, breaker.state.state)
+
+
+def _away() -> Reading:
+    raise EngineUnavailable("Later.", retry_after=600.0)
 
 
 def test_changes(vitals: Vitals, line: Line, hands: Hands, tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ class Line:
         """Wake every lane: there may be something to do."""
         _ring(self.workers)
 
+    def retry(self) -> None:
+        """Do at once what a person wants tried again: no engine is left alone for what it did before."""
+        for chain in self.chains:
+            chain.forgive()
+        self.ring()
+
     def prepare(self) -> None:
         """Check the register, make the quarantine, and take over what the last run left behind.
 

@@ -95,6 +95,15 @@ class Breaker:
             settle()
         return reading
 
+    def forgive(self) -> None:
+        """Let the next call through, since a person wants it tried; called from any thread.
+
+        A call that is out to try goes on doing so.
+        """
+        with self._lock:
+            if self._state.state == "open":
+                self._state = State()
+
     def _admit(self) -> bool:
         """Say whether this call is the one that tries; raise EngineUnavailable if the engine is to be left alone."""
         with self._lock:

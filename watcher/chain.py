@@ -61,6 +61,11 @@ class Chain:
         """Take new links with the next photo; called from another thread."""
         self._wanted = links
 
+    def forgive(self) -> None:
+        """Ask every engine again with the next photo, also one that is left alone; called from another thread."""
+        for breaker in self._wanted.breakers.values():
+            breaker.forgive()
+
     def ask(self, stored: StoredImage) -> Reading:
         """Have *stored* read.
 

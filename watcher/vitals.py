@@ -88,7 +88,7 @@ class Vitals:
             return not acts
 
     def _notice_changes(self, now: float) -> None:
-        """Wake the lanes when another process has written to the journal."""
+        """Have the lanes try at once when another process has written to the journal, as `retry` does."""
         if now - self._changed_at < _CHANGED_SECONDS:
             return
         self._changed_at = now
@@ -96,9 +96,11 @@ class Vitals:
             version = self._line.connection.changed()
         except Deferred:
             return
-        if version != self._version:
-            self._version = version
+        if self._version is None:
             self._line.ring()
+        elif version != self._version:
+            self._line.retry()
+        self._version = version
 
     def _notice_hanging(self, now: float) -> None:
         """Say once that a look hangs, and once that it came back."""
