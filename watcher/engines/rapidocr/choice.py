@@ -87,16 +87,20 @@ def weigh(lines: Iterable[Line]) -> list[Verdict]:
                 said[guess.text].append((guess.score + line.place, share, line.box))
     scored = sorted(((_pooled(found), text) for text, found in said.items()), reverse=True)
     return [
-        Verdict(text, max(said[text])[2], score, _confidence(score, [other for other, _ in scored]))
+        Verdict(text, max(said[text], key=_strength)[2], score, _confidence(score, [other for other, _ in scored]))
         for score, text in scored
     ]
 
 
 def _pooled(found: list[tuple[float, float, Box]]) -> float:
     """Return the best score of a text, more where other lines say it too."""
-    best, *others = sorted(found, key=lambda each: each[:2], reverse=True)
+    best, *others = sorted(found, key=_strength, reverse=True)
     support = sum(math.exp(share) for _, share, _ in others if share > _SECOND)
     return best[0] + _AGREEMENT * min(support, _MOST_AGREEING)
+
+
+def _strength(found: tuple[float, float, Box]) -> tuple[float, float]:
+    return found[:2]
 
 
 def _confidence(score: float, scores: Sequence[float]) -> float:
