@@ -26,7 +26,7 @@ from watcher.model import Candidate, Picture, Reading, Request
 
 NAME = "rapidocr"
 
-_ENOUGH = 0.8  # a confidence from which another look is not worth its time
+_ENOUGH = 0.65  # a confidence from which another look is not worth its time
 _MOST_CANDIDATES = 10
 _LEAST_CONFIDENCE = 0.001
 _LEAST_SIDE = 8  # pixels

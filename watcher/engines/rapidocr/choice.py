@@ -20,7 +20,7 @@ Build = Literal["single", "joined", "stacked"]
 
 _BUILT: dict[Build, float] = {"single": 0.0, "joined": -0.5, "stacked": -0.5}
 _ASPECT, _ASPECT_FREE, _ASPECT_COST = 0.58, 0.35, 6.0  # width of a character to its height; logarithms
-_LOW, _TALL, _HEIGHT_COST = 0.05, 0.2, 1.2  # height of a line to that of the picture
+_LOW, _TALL, _HEIGHT_COST = 0.1, 0.25, 0.9  # height of a line to that of the picture
 _RIM, _RIM_COST = 0.05, 5.0  # where cameras write the date, as a share of the height
 _OFF_CENTRE_COST = 0.5
 _LEVEL, _TURNED_COST = 0.35, 2.0  # radians
@@ -30,7 +30,7 @@ _DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])\d*|(?:0[1-9]|[12]\d|3[01])(?
 _KEPT = 6  # guesses of a line
 _SECOND = -1.5  # logarithm of its share from which another line that says the same counts
 _AGREEMENT, _MOST_AGREEING = 1.5, 2.0
-_MIDDLE = -2.0  # a score at which a plate is as likely right as wrong, if nothing else speaks against it
+_MIDDLE = -2.5  # a score at which a plate is as likely right as wrong, if nothing else speaks against it
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,33 @@ _TINY = 1e-300
 _WEIGHT = 0.55  # of the prior
 _SEARCHED = 3  # looks
 _BESIDE = 2  # characters beside a plate that may be taken for a part of it
-# What cannot be told apart by sight, as many plates have one form for both: how much of each goes to the other.
-_TWINS = (("O", "0", 0.2), ("I", "1", 0.08), ("B", "8", 0.01), ("Z", "2", 0.01), ("S", "5", 0.01), ("G", "6", 0.01))
+_CREDIBLE = 12.0  # how much less likely than the likeliest a text may be, to be thought about; a logarithm
+# What the network takes for one another, and how often: some plates have one form for both.
+_OFTEN, _SOMETIMES, _SELDOM = 0.4, 0.2, 0.02
+_TWINS: Mapping[str, Mapping[str, float]] = {
+    "O": {"0": _OFTEN, "D": _SELDOM, "Q": _SELDOM},
+    "0": {"O": _OFTEN, "D": _SELDOM, "Q": _SELDOM},
+    "I": {"1": _SOMETIMES, "T": _SELDOM, "L": _SELDOM},
+    "1": {"I": _SOMETIMES, "T": _SELDOM, "L": _SELDOM, "7": _SELDOM},
+    "D": {"0": _SELDOM, "O": _SELDOM},
+    "Q": {"0": _SELDOM, "O": _SELDOM},
+    "B": {"8": _SELDOM},
+    "8": {"B": _SELDOM},
+    "Z": {"2": _SELDOM, "7": _SELDOM},
+    "2": {"Z": _SELDOM},
+    "7": {"Z": _SELDOM, "1": _SELDOM, "T": _SELDOM},
+    "S": {"5": _SELDOM},
+    "5": {"S": _SELDOM},
+    "G": {"6": _SELDOM},
+    "6": {"G": _SELDOM},
+    "T": {"1": _SELDOM, "I": _SELDOM, "7": _SELDOM},
+    "L": {"1": _SELDOM, "I": _SELDOM, "4": _SELDOM},
+    "4": {"L": _SELDOM, "A": _SELDOM},
+    "A": {"4": _SELDOM},
+}
 # A stripe letter, a bolt or a flag read as a character before the plate or behind it, or two before it; logarithms.
 _STRIPES = ((1, 0, -4.0), (0, 1, -5.0), (2, 0, -5.0))
+_UNLIKELY = -5.0  # a logarithm: two of the often taken ones, or one of the others
 _INDEX = {character: place for place, character in enumerate(ALPHABET)}
 
 _Lattice = npt.NDArray[np.float64]
@@ -54,32 +77,20 @@ def decode(looks: Sequence[Look], prior: Prior) -> list[Guess]:
         return []
     likely = _together([_likely(lattice, wanted) for lattice in lattices])
     scores: dict[str, float] = {}
-    for text, seen in zip(wanted, likely, strict=True):
-        for plate, beside in _within(text):
-            score = float(seen) + beside + _WEIGHT * prior.of(plate)
+    least = float(likely.max()) - _CREDIBLE
+    for text, seen in zip(wanted, likely.tolist(), strict=True):
+        for plate, meant in _meant(text) if seen > least else ():
+            score = seen + meant + _WEIGHT * prior.of(plate)
             scores[plate] = float(np.logaddexp(scores[plate], score)) if plate in scores else score
     return sorted((Guess(*pair) for pair in scores.items()), key=lambda guess: guess.score, reverse=True)
 
 
 def _lattice(look: Look) -> _Lattice:
-    """Return the *look* with foreign characters as none, twins mixed and a floor; as logarithms."""
+    """Return the *look* with foreign characters as none, and a floor; as logarithms."""
     said = np.concatenate([look[:, :OTHER], look[:, OTHER:].sum(axis=1, keepdims=True)], axis=1, dtype=np.float64)
-    mixed = np.maximum(said @ _MIXED, _FLOOR)
-    lattice: _Lattice = np.log(mixed / mixed.sum(axis=1, keepdims=True))
+    said = np.maximum(said, _FLOOR)
+    lattice: _Lattice = np.log(said / said.sum(axis=1, keepdims=True))
     return lattice
-
-
-def _mixed() -> npt.NDArray[np.float64]:
-    mixed = np.eye(len(ALPHABET) + 1)
-    for one, other, part in _TWINS:
-        here, there = _INDEX[one], _INDEX[other]
-        mixed[here, here] -= part
-        mixed[there, there] -= part
-        mixed[here, there] = mixed[there, here] = part
-    return mixed
-
-
-_MIXED = _mixed()
 
 
 def _search(lattice: _Lattice, prior: Prior) -> list[str]:
@@ -151,9 +162,16 @@ def _together(likely: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float
     return np.asarray(2 * roots, np.float64)
 
 
-def _within(text: str) -> Iterator[tuple[str, float]]:
-    """Yield the plates that a line reading *text* may hold, with how likely what is beside them is."""
-    yield text, 0.0
+def _meant(text: str) -> Iterator[tuple[str, float]]:
+    """Yield the plates that may be meant where a line reads *text*, with how likely it then reads so."""
     for before, behind, likely in _STRIPES:
         if len(text) - before - behind >= SHORTEST + 1:
             yield text[before : len(text) - behind], likely
+    ways = [("", 0.0)]
+    for character in text:
+        twins = _TWINS.get(character, {})
+        kept = math.log(1 - sum(twins.values()))
+        longer = [(way + character, likely + kept) for way, likely in ways]
+        longer += [(way + twin, likely + math.log(part)) for way, likely in ways for twin, part in twins.items()]
+        ways = [(way, likely) for way, likely in longer if likely > _UNLIKELY]
+    yield from ways

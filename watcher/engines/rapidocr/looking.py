@@ -20,7 +20,8 @@ _LARGEST_SCALE = 2.0
 _LINES = 30  # of a picture that are read, the tallest first
 _JOINED = 8  # pairs that are tried
 _PART = 7  # characters of what may be a part of a plate
-_CLOSER = ((0.3, 0.0), (0.0, -0.2))  # how a box is grown for the looks beside the first
+# How a box is grown for the first look at it, and for others: the network wants room beside a line, but not above it.
+_FIRST, _CLOSER = (0.3, -0.2), ((0.15, -0.3), (0.5, -0.1))
 _PROMISING = 4  # lines that are looked at closer
 _WORSE = 6.0  # than the best, and a line is not
 _FOREIGN_COST = 0.7  # a character that no plate has
@@ -140,13 +141,13 @@ class Looker:
         """Return the line as read in several looks."""
         looks = [found.look]
         if found.build != "stacked":
-            looks += self._look(found.picture, [found.box.grown(*growth) for growth in _CLOSER])
+            looks += [look for growth in _CLOSER for look in self._look(found.picture, [found.box], growth)]
         guesses = decode(looks, prior)
         place = placed(found.box, guesses[0].text, found.build, size) if guesses else 0.0
         return Line(found.box, found.build, guesses, place)
 
-    def _look(self, picture: Pixels, boxes: Sequence[Box]) -> list[Look]:
-        return self._recogniser.look([cut(picture, box) for box in boxes])
+    def _look(self, picture: Pixels, boxes: Sequence[Box], growth: tuple[float, float] = _FIRST) -> list[Look]:
+        return self._recogniser.look([cut(picture, box.grown(*growth)) for box in boxes])
 
 
 def _promise(look: Look, box: Box, build: Build, size: tuple[int, int], prior: Prior) -> float | None:

@@ -29,6 +29,7 @@ _NARROWEST, _WIDEST = 16, 640
 _LEAST_INPUT = 64
 _STEP = 8  # pixels of a slice
 _BATCH = 6
+_STRETCH = 1.25  # the letters of plates are narrower than those of print
 _SHRUNK = 1.5  # from here on a line is shrunk by area first
 _MARGIN = 4
 _NOTHING = " -.·•:–—_'\""  # noqa: RUF001 - dashes and dots as the network writes them
@@ -75,8 +76,8 @@ class Recogniser:
 
 
 def cut(picture: Pixels, box: Box) -> Pixels:
-    """Return what is in *box*, upright and 48 pixels high, from the pixels of *picture*."""
-    width = round(min(_WIDEST, max(_NARROWEST, box.width / box.height * _HEIGHT)))
+    """Return what is in *box*, upright, 48 pixels high and somewhat stretched, from the pixels of *picture*."""
+    width = round(min(_WIDEST, max(_NARROWEST, box.width / box.height * _HEIGHT * _STRETCH)))
     corners = _corners(box)
     if box.height / _HEIGHT > _SHRUNK:
         picture, corners = _shrunk(picture, box, corners)
