@@ -8,6 +8,7 @@ import resource
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,14 @@ def header(width: int, height: int) -> tuple[bytes, bytes]:
 
 class TestOpen:
     """From bytes to pixels."""
+
+    def test_limit_is_left_behind(self) -> None:
+        """The limit holds for one picture, whatever becomes of it, and not for letters that are drawn afterwards."""
+        before = Image.MAX_IMAGE_PIXELS
+        for data in (encoded(halves()), b"broken"):
+            with suppress(EngineRefused):
+                open_picture(data, max_pixels=5)
+            assert before == Image.MAX_IMAGE_PIXELS
 
     @pytest.mark.parametrize(
         "data",

@@ -24,7 +24,6 @@ def annotated(picture: Picture, reading: Reading) -> bytes:
     All that is told of the reading stands below the picture, also that there was nothing to read. What is in doubt is
     amber, what is sure green.
     """
-    Image.MAX_IMAGE_PIXELS = None  # the limit for the next photo to be opened, which Pillow also minds for letters
     photo, scale = _scaled(picture)
     font = ImageFont.load_default(size=max(16, photo.width // 40))
     colour = _DOUBTFUL if reading.review or reading.text is None else _SURE

@@ -6,6 +6,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import ExifTags, Image
 
@@ -48,9 +50,8 @@ def open_picture(data: bytes, *, max_pixels: int) -> Picture:
         EngineRefused: `image_unreadable` (neither, broken, or more than the memory we have) or `too_many_pixels`.
 
     """
-    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        with warnings.catch_warnings():
+        with _at_most(max_pixels), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken EXIF is nobody's business here
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
@@ -64,6 +65,16 @@ def open_picture(data: bytes, *, max_pixels: int) -> Picture:
         raise EngineRefused(f"The picture cannot be decoded: {str(error)[:_LONGEST]}.") from error
     except MemoryError as error:
         raise EngineRefused("The picture needs more memory than there is for it.", code="image_unreadable") from error
+
+
+@contextmanager
+def _at_most(pixels: int) -> Iterator[None]:
+    """Let Pillow refuse larger pictures; not for ever, since it minds the limit for letters that it draws too."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def encode(picture: Picture, long_side: int) -> Picture:
