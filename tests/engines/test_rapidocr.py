@@ -237,6 +237,26 @@ class TestPromises:
             assert sorted(sure, reverse=True) == sure
             assert all(0 < each <= (reading.confidence or 0) for each in sure)
 
+    @pytest.mark.parametrize("size", [(4400, 3300), (640, 480)])
+    def test_sizes(self, reader: RapidOcr, size: tuple[int, int]) -> None:
+        """In a large picture and in a small one the same is read, in the same place, in pixels of the picture."""
+        scale = size[0] / scenes.SIZE[0]
+        expected = read(reader, scenes.car())
+        reading = read(reader, scenes.car().resize(size))
+
+        assert expected.text == reading.text
+        assert [side * scale for side in expected.box or ()] == pytest.approx(list(reading.box or ()), abs=12 * scale)
+
+    def test_box_is_in_the_picture(self, reader: RapidOcr) -> None:
+        """Where a plate stands at the very edge, the box ends there."""
+        photo = scenes.street((4201, 3001))
+        scenes.plate(photo, "1234 BCD", (3300, 2700), 300)
+        edge = photo.crop((0, 0, 4200, 2850))
+        left, top, width, height = read(reader, edge).box or (-1, -1, 0, 0)
+
+        assert 0 <= left < left + width <= edge.width
+        assert 0 <= top < top + height <= edge.height
+
     @pytest.mark.parametrize("text", ["1234 BCD", "BA-302AZ", "HH-AB 1234"])
     def test_judged(self, reader: RapidOcr, text: str) -> None:
         """What is read of a plate is taken for one by those who judge it, hyphens and all."""
