@@ -17,7 +17,7 @@ from watcher.engines.rapidocr.boxes import Box
 from watcher.engines.rapidocr.detection import Pixels
 from watcher.engines.rapidocr.recognition import ALPHABET, BLANK, OTHER, Look, Recogniser, above, cut, plainest
 
-CHARACTERS = ["B", "b", "0", "O", "Ø", "Ö", "-", ".", "·", "中", "ж", "1", "l", "|", "ß", "ﬁ"]
+CHARACTERS = ["B", "b", "0", "O", "Ø", "Ö", "-", ".", "·", "中", "ж", "1", "l", "|", "ß", "ﬁ", "ſ"]
 CLASSES = len(CHARACTERS) + 2
 SPACE = CLASSES - 1
 
@@ -64,7 +64,7 @@ class TestMeaning:
         assert "BB" == plainest(seen("B", character, "B"))[0]
         assert BLANK == seen(character)[0].argmax()
 
-    @pytest.mark.parametrize("character", ["中", "ж", "ß", "ﬁ"])
+    @pytest.mark.parametrize("character", ["中", "ж", "ß", "ﬁ", "ſ"])
     def test_foreign(self, character: str) -> None:
         """A character of no plate is another one, whatever case or shape it can be turned into."""
         assert OTHER == seen(character)[0].argmax()
