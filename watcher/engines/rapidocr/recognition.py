@@ -65,7 +65,7 @@ class Recogniser:
         for plane, crop in zip(planes, crops, strict=True):
             plane[:, :, : crop.shape[1]] = crop.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
         answer = self._session.run(None, {self._input: planes})[0]
-        slices = [math.ceil(crop.shape[1] / width * answer.shape[1]) for crop in crops]
+        slices = [-(-crop.shape[1] * answer.shape[1] // width) for crop in crops]  # rounded up
         return [self._folded(said[:count]) for said, count in zip(answer, slices, strict=True)]
 
     def _folded(self, said: npt.NDArray[np.float32]) -> Look:
