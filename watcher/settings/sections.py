@@ -97,7 +97,7 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
     engines: Listed[EngineName] = ("openai", "rapidocr", "tesseract")
     readers: Threads = 2
     deadline_seconds: Deadline = 30
-    believable: Share = 0.8
+    believable: Share = 0.85
 
 
 class OpenaiSettings(BaseModel, frozen=True, extra="forbid"):

@@ -6,9 +6,10 @@ decided by the national formats of `watcher.formats`. Nothing is downloaded, and
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -26,10 +27,10 @@ from watcher.model import Candidate, Picture, Reading, Request
 
 NAME = "rapidocr"
 
-_ENOUGH = 0.65  # a confidence from which another look is not worth its time
 _MOST_CANDIDATES = 10
 _LEAST_CONFIDENCE = 0.001
 _LEAST_SIDE = 8  # pixels
+_MOST_PIXELS = 12_000_000  # beyond, a plate is no easier to read, and the copies that we make would fill the memory
 _PRIORS = 4  # kept
 _LENGTHS = {"vin": 17, "trailer_id": 11}
 _SAID = 200  # characters of a complaint
@@ -103,14 +104,12 @@ class RapidOcr:
         if not picture.pixels:
             raise EngineRefused("There are no pixels to read.")
         started = time.monotonic()
-        pixels = np.frombuffer(picture.pixels, np.uint8).reshape(picture.height, picture.width, 3)
         if min(picture.width, picture.height) < _LEAST_SIDE:
             return Reading(None, engine=NAME)
         try:
-            blue_first = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)
-            if request.kind != "plate":
-                return self._read_number(blue_first, request, started)
-            return self._read_plate(blue_first, request, started)
+            pixels, scale = _bounded(picture)
+            answer = self._read_plate if request.kind == "plate" else self._read_number
+            return replace(_enlarged(answer(pixels, request, started), 1 / scale), seconds=time.monotonic() - started)
         except (cv2.error, MemoryError, *models.FAILURES) as error:
             said = " ".join(str(error).split())[:_SAID]
             raise EngineUnavailable(f"The local reader failed: {said}.") from error
@@ -118,9 +117,9 @@ class RapidOcr:
     def _read_plate(self, pixels: Pixels, request: Request, started: float) -> Reading:
         countries = self._expected(request)
         end = started + self._options.seconds
-        verdicts = self._looker.plates(pixels, self._prior(countries), _ENOUGH, lambda: time.monotonic() > end)
+        verdicts = self._looker.plates(pixels, self._prior(countries), lambda: time.monotonic() > end)
         if not verdicts:
-            return Reading(None, engine=NAME, seconds=time.monotonic() - started)
+            return Reading(None, engine=NAME)
         size = (pixels.shape[1], pixels.shape[0])
         best, *others = verdicts
         return Reading(
@@ -129,21 +128,19 @@ class RapidOcr:
             NAME,
             best.box.outline(size),
             candidates=_candidates(others, countries),
-            seconds=time.monotonic() - started,
         )
 
-    def _read_number(self, pixels: Pixels, request: Request, started: float) -> Reading:
+    def _read_number(self, pixels: Pixels, request: Request, _: float) -> Reading:
         """Return the line whose length is that of a VIN or trailer id, as it stands there."""
         wanted = _LENGTHS[request.kind]
         lines = [(text, sure, box) for text, sure, box in self._looker.texts(pixels) if len(text) == wanted]
         lines.sort(key=lambda line: line[1], reverse=True)
-        seconds = time.monotonic() - started
         if not lines:
-            return Reading(None, engine=NAME, seconds=seconds)
+            return Reading(None, engine=NAME)
         text, sure, box = lines[0]
         others = tuple(Candidate(*line[:2]) for line in lines[1 : _MOST_CANDIDATES + 1])
         outline = box.outline((pixels.shape[1], pixels.shape[0]))
-        return Reading(text, sure, NAME, outline, candidates=others, seconds=seconds)
+        return Reading(text, sure, NAME, outline, candidates=others)
 
     def _expected(self, request: Request) -> tuple[str, ...]:
         """Return the countries that are set; where none are, those that the request names and we know."""
@@ -158,6 +155,24 @@ class RapidOcr:
                 self._priors.clear()
             self._priors[countries] = Prior(formats.shapes(countries))
         return self._priors[countries]
+
+
+def _bounded(picture: Picture) -> tuple[Pixels, float]:
+    """Return the pixels, shrunk where they are very many, and the scale at which they are."""
+    pixels = np.frombuffer(picture.pixels, np.uint8).reshape(picture.height, picture.width, 3)
+    scale = math.sqrt(_MOST_PIXELS / (picture.height * picture.width))
+    if scale >= 1:
+        return pixels, 1.0
+    size = (max(_LEAST_SIDE, round(picture.width * scale)), max(_LEAST_SIDE, round(picture.height * scale)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _enlarged(reading: Reading, factor: float) -> Reading:
+    """Return the reading with its box in pixels of a picture *factor* times as large."""
+    if reading.box is None or factor == 1:
+        return reading
+    left, top, width, height = (round(side * factor) for side in reading.box)
+    return replace(reading, box=(left, top, width, height))
 
 
 def _candidates(verdicts: Sequence[Verdict], countries: tuple[str, ...]) -> tuple[Candidate, ...]:

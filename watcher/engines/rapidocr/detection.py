@@ -22,7 +22,7 @@ _LEAST = 3  # pixels of the network's picture
 _MOST = 400  # rectangles that are looked at
 
 Pixels = npt.NDArray[np.uint8]
-"""Height, width, 3: blue, green, red, 8 bits each."""
+"""Height, width, 3: red, green, blue, 8 bits each."""
 
 
 class Detector:
@@ -51,9 +51,15 @@ class Detector:
         height, width = (max(_STRIDE, round(side * scale / _STRIDE) * _STRIDE) for side in picture.shape[:2])
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         resized = cv2.resize(picture, (width, height), interpolation=way)
-        planes = resized.astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+        planes = blue_first(resized)[None]
         answer: npt.NDArray[np.float32] = self._session.run(None, {self._input: np.ascontiguousarray(planes)})[0][0, 0]
         return answer
+
+
+def blue_first(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return *pixels* as both networks take them: 3, height, width, from blue to red, between -1 and 1."""
+    planes: npt.NDArray[np.float32] = pixels[:, :, ::-1].astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
+    return planes
 
 
 def _box(shape: Any, text: npt.NDArray[np.float32], least: float, grown: tuple[float, float]) -> Box | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ _PART = 7  # characters of what may be a part of a plate
 # How a box is grown for the first look at it, and for others: the network wants room beside a line, but not above it.
 _FIRST, _CLOSER = (0.3, -0.2), ((0.15, -0.3), (0.5, -0.1))
 _PROMISING = 4  # lines that are looked at closer
-_WORSE = 6.0  # than the best, and a line is not
+_WORSE = 4.0  # than the best, and a line is not
+_LONGEST_LINE = 10.0  # times its height: longer ones are print
 _FOREIGN_COST = 0.7  # a character that no plate has
 _LIKELY = 1e-3
 _STRIPE_COST = 4.0
@@ -40,6 +42,7 @@ class Pass:
         long_side: Likewise, of its longer side.
         pixel: From which likelihood on a pixel is text.
         line: Likewise, a line.
+        enough: A confidence from which no further look is worth its time.
         stretched: Lines are looked for with more contrast, and read with and without it.
 
     """
@@ -48,13 +51,14 @@ class Pass:
     long_side: int
     pixel: float
     line: float
+    enough: float
     stretched: bool = False
 
 
 PASSES = (
-    Pass(200_000, 640, 0.3, 0.5),
-    Pass(600_000, 1200, 0.3, 0.45),
-    Pass(900_000, 1600, 0.25, 0.4, stretched=True),
+    Pass(200_000, 640, 0.3, 0.5, 0.85),
+    Pass(550_000, 1150, 0.3, 0.45, 0.8),
+    Pass(800_000, 1500, 0.25, 0.4, 0.0, stretched=True),
 )
 
 
@@ -76,18 +80,15 @@ class Looker:
         """Take the two networks."""
         self._detector, self._recogniser = detector, recogniser
 
-    def plates(self, picture: Pixels, prior: Prior, enough: float, late: Callable[[], bool]) -> list[Verdict]:
-        """Return the plates that *picture* may show, the likeliest first.
-
-        Looked is until one has the confidence *enough*, or it is *late*.
-        """
+    def plates(self, picture: Pixels, prior: Prior, late: Callable[[], bool]) -> list[Verdict]:
+        """Return the plates that *picture* may show, the likeliest first; when it is *late*, after fewer looks."""
         lines: list[Line] = []
         verdicts: list[Verdict] = []
         for way in PASSES:
             prior.forget()
             lines += self._lines(picture, way, prior)
             verdicts = weigh(lines)
-            if (verdicts and verdicts[0].confidence >= enough) or late():
+            if (verdicts and verdicts[0].confidence >= way.enough) or late():
                 break
         return verdicts
 
@@ -106,12 +107,13 @@ class Looker:
         found = [each for source in sources for each in self._found(source, boxes, size, prior)]
         found.sort(key=lambda each: each.promise, reverse=True)
         promising = [each for each in found[:_PROMISING] if each.promise > found[0].promise - _WORSE]
-        return [self._line(each, size, prior) for each in promising]
+        return list(self._closer(promising, size, prior))
 
     def _boxes(self, picture: Pixels, way: Pass) -> list[Box]:
         height, width = picture.shape[:2]
         scale = min(way.long_side / max(height, width), math.sqrt(way.pixels / (height * width)), _LARGEST_SCALE)
-        return self._detector.find(picture, scale=scale, pixel=way.pixel, line=way.line)[:_LINES]
+        found = self._detector.find(picture, scale=scale, pixel=way.pixel, line=way.line)
+        return [box for box in found if box.width <= _LONGEST_LINE * box.height][:_LINES]
 
     def _found(self, picture: Pixels, boxes: Sequence[Box], size: tuple[int, int], prior: Prior) -> Iterator[_Found]:
         """Yield the lines that may hold a plate, alone, side by side and one above the other."""
@@ -137,17 +139,23 @@ class Looker:
             if promise is not None:
                 yield _Found(picture, box, build, look, promise)
 
-    def _line(self, found: _Found, size: tuple[int, int], prior: Prior) -> Line:
-        """Return the line as read in several looks."""
-        looks = [found.look]
-        if found.build != "stacked":
-            looks += [look for growth in _CLOSER for look in self._look(found.picture, [found.box], growth)]
-        guesses = decode(looks, prior)
-        place = placed(found.box, guesses[0].text, found.build, size) if guesses else 0.0
-        return Line(found.box, found.build, guesses, place)
+    def _closer(self, promising: Sequence[_Found], size: tuple[int, int], prior: Prior) -> Iterator[Line]:
+        """Yield the lines as read in several looks."""
+        crops = [
+            cut(found.picture, found.box.grown(*growth))
+            for found in promising
+            if found.build != "stacked"
+            for growth in _CLOSER
+        ]
+        looks = iter(self._recogniser.look(crops))
+        for found in promising:
+            more = [] if found.build == "stacked" else list(itertools.islice(looks, len(_CLOSER)))
+            guesses = decode([found.look, *more], prior)
+            place = placed(found.box, guesses[0].text, found.build, size) if guesses else 0.0
+            yield Line(found.box, found.build, guesses, place)
 
-    def _look(self, picture: Pixels, boxes: Sequence[Box], growth: tuple[float, float] = _FIRST) -> list[Look]:
-        return self._recogniser.look([cut(picture, box.grown(*growth)) for box in boxes])
+    def _look(self, picture: Pixels, boxes: Sequence[Box]) -> list[Look]:
+        return self._recogniser.look([cut(picture, box.grown(*_FIRST)) for box in boxes])
 
 
 def _promise(look: Look, box: Box, build: Build, size: tuple[int, int], prior: Prior) -> float | None:
@@ -164,6 +172,6 @@ def _promise(look: Look, box: Box, build: Build, size: tuple[int, int], prior: P
 
 def _stretched(picture: Pixels) -> Pixels:
     """Return *picture* with more contrast within each part of it."""
-    lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
+    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)
     lab[:, :, 0] = cv2.createCLAHE(_CONTRAST, _TILES).apply(np.ascontiguousarray(lab[:, :, 0]))
-    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR), np.uint8)
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)

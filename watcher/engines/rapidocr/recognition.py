@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from watcher.engines.rapidocr.boxes import Box
-from watcher.engines.rapidocr.detection import Pixels
+from watcher.engines.rapidocr.detection import Pixels, blue_first
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 OTHER, BLANK = len(ALPHABET), len(ALPHABET) + 1
@@ -63,7 +63,7 @@ class Recogniser:
         width = max(_LEAST_INPUT, *(math.ceil(crop.shape[1] / _STEP) * _STEP for crop in crops))
         planes = np.zeros((len(crops), 3, _HEIGHT, width), np.float32)
         for plane, crop in zip(planes, crops, strict=True):
-            plane[:, :, : crop.shape[1]] = crop.astype(np.float32).transpose(2, 0, 1) / 127.5 - 1
+            plane[:, :, : crop.shape[1]] = blue_first(crop)
         answer = self._session.run(None, {self._input: planes})[0]
         slices = [-(-crop.shape[1] * answer.shape[1] // width) for crop in crops]  # rounded up
         return [self._folded(said[:count]) for said, count in zip(answer, slices, strict=True)]
