@@ -178,10 +178,13 @@ class TestCountries:
         assert only().probe().endswith(".")
 
 
+NUMBERS = [("trailer_id", "TRLU7390427"), ("vin", "1HGCM82633A004352"), ("vin", "WVWZZZ1JZ3W386752")]
+
+
 class TestNumbers:
     """Other kinds than plates."""
 
-    @pytest.mark.parametrize(("kind", "number"), [("trailer_id", "TRLU7390427"), ("vin", "VF1RFB00X56789012")])
+    @pytest.mark.parametrize(("kind", "number"), NUMBERS)
     def test_read(self, reader: RapidOcr, kind: Kind, number: str) -> None:
         """The line that is as long as the number asked for is told, as it stands there, and nothing else."""
         photo = scenes.street()

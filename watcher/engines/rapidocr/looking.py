@@ -94,7 +94,7 @@ class Looker:
 
     def texts(self, picture: Pixels) -> list[tuple[str, float, Box]]:
         """Return all lines as they stand there, with how likely their least likely character is: no plates."""
-        boxes = self._boxes(picture, PASSES[1])
+        boxes = self._boxes(picture, PASSES[1], longest=math.inf)
         read = [(plainest(look), box) for look, box in zip(self._look(picture, boxes), boxes, strict=True)]
         return [(text, min(likely), box) for (text, likely), box in read if text]
 
@@ -109,11 +109,11 @@ class Looker:
         promising = [each for each in found[:_PROMISING] if each.promise > found[0].promise - _WORSE]
         return list(self._closer(promising, size, prior))
 
-    def _boxes(self, picture: Pixels, way: Pass) -> list[Box]:
+    def _boxes(self, picture: Pixels, way: Pass, longest: float = _LONGEST_LINE) -> list[Box]:
         height, width = picture.shape[:2]
         scale = min(way.long_side / max(height, width), math.sqrt(way.pixels / (height * width)), _LARGEST_SCALE)
         found = self._detector.find(picture, scale=scale, pixel=way.pixel, line=way.line)
-        return [box for box in found if box.width <= _LONGEST_LINE * box.height][:_LINES]
+        return [box for box in found if box.width <= longest * box.height][:_LINES]
 
     def _found(self, picture: Pixels, boxes: Sequence[Box], size: tuple[int, int], prior: Prior) -> Iterator[_Found]:
         """Yield the lines that may hold a plate, alone, side by side and one above the other."""
