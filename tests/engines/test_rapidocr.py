@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import sys
 import time
@@ -328,6 +329,8 @@ class TestTrouble:
             ({"countries": None}, "countries"),
             ({"seconds": 0}, "seconds"),
             ({"seconds": -1}, "seconds"),
+            ({"seconds": math.nan}, "seconds"),
+            ({"seconds": math.inf}, "seconds"),
             ({"seconds": "5"}, "seconds"),
             ({"seconds": True}, "seconds"),
             ({"seconds": None}, "seconds"),

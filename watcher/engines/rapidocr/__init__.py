@@ -67,7 +67,7 @@ def create(options: Mapping[str, Any]) -> RapidOcr:
     countries, seconds = ({**_DEFAULTS, **options}[name] for name in ("countries", "seconds"))
     if not isinstance(countries, list | tuple) or not all(isinstance(code, str) for code in countries):
         raise _wrong("countries is not a list of codes.")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise _wrong("seconds is not a number above zero.")
     return RapidOcr(Options(tuple(countries), float(seconds)))
 
