@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from structlog.testing import capture_logs
 
-from watcher.breaker import Breaker, guarded
+from watcher.breaker import MOST_NOTES, Breaker, guarded
 from watcher.errors import ChildLost, EngineRefused, EngineUnavailable
 from watcher.model import Reading, Request
 
@@ -322,3 +322,20 @@ def test_logs() -> None:
         },
         {"event": "breaker.closed", "log_level": "info", "engine": "scripted"},
     ] == logs
+
+
+def test_notes() -> None:
+    """What an engine tells the operator passes once, whichever process tells it; another note passes again."""
+    old, older = Reading("1234BCD", note="Old."), Reading("1234BCD", note="Older.")
+    stand = Stand(old, old, SEEN, older, old)
+    notes = [outcome.note for outcome in (stand.read() for _ in range(5)) if isinstance(outcome, Reading)]
+
+    assert ["Old.", "", "", "Older.", ""] == notes
+
+
+def test_notes_are_bounded() -> None:
+    """However many different notes there are, each passes, and not all are remembered."""
+    stand = Stand(DOWN)
+
+    assert all(stand.breaker.is_news(str(number)) for number in range(MOST_NOTES + 1))
+    assert 1 == len(stand.breaker._notes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.makers import Hands, eventually, jpeg
 from tests.misbehaving.engines import AFAR, install
@@ -141,6 +142,16 @@ def test_shared_breakers(forge: Forge, make: Make, photo: str, hands: Hands) -> 
     assert "It is not here. Fetch it." in str(unavailable(one, photo))
     hands.turn(2.0)
     assert "away is left alone for 3 s: It is not here. Fetch it." in str(unavailable(other, photo))
+
+
+def test_shared_notes(forge: Forge, make: Make, photo: str) -> None:
+    """What the engine of every reader tells the operator is logged once."""
+    links = forge({"answers": {"text": "1234BCD", "note": "The model old is refused."}})
+    with capture_logs() as logs:
+        for chain in (make(links), make(links)):
+            chain.read_file(photo, Request())
+
+    assert ["The model old is refused."] == [log["reason"] for log in logs if log["event"] == "reading.engine_noted"]
 
 
 def test_new_links_try_at_once(forge: Forge, make: Make, photo: str) -> None:

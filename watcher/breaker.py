@@ -1,7 +1,8 @@
 """Leave an engine alone while it cannot answer, so that no photo waits for it in vain.
 
 One breaker stands before one engine, whichever thread asks. It opens for as long as the engine asks for, or for a
-minute after five failures in a row; then one call is let through to try, and a success closes it.
+minute after five failures in a row; then one call is let through to try, and a success closes it. It also knows what
+the engine had to tell the operator, which the engine of every reader, in a process of its own, would tell again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from watcher.model import Reading, Request
 FAILURES = 5
 OPEN_SECONDS = 60.0
 TRY_AGAIN_SECONDS = 5.0  # what the others are told while one call is out to try
+MOST_NOTES = 100
 
 log = structlog.get_logger()
 
@@ -65,6 +67,7 @@ class Breaker:
         self._lock = threading.Lock()
         self._state = State()
         self._error = EngineUnavailable("")
+        self._notes: set[str] = set()
 
     @property
     def state(self) -> State:
@@ -94,6 +97,15 @@ class Breaker:
         finally:
             settle()
         return reading
+
+    def is_news(self, note: str) -> bool:
+        """Say whether this *note* for the operator is new, and remember it; called from any thread."""
+        with self._lock:
+            known = note in self._notes
+            if len(self._notes) >= MOST_NOTES:  # they come from a child, and there may be no end of them
+                self._notes.clear()
+            self._notes.add(note)
+        return not known
 
     def forgive(self) -> None:
         """Let the next call through, since a person wants it tried; called from any thread.
@@ -161,8 +173,9 @@ class Guarded:
         return self.seat.name
 
     def read(self, request: Request, /) -> Reading:
-        """Return what the engine sees; raise EngineUnavailable at once if it is to be left alone."""
-        return self.breaker.call(lambda: self.seat.read(request))
+        """Return what the engine sees, its note only once; raise EngineUnavailable at once if it is left alone."""
+        reading = self.breaker.call(lambda: self.seat.read(request))
+        return reading if not reading.note or self.breaker.is_news(reading.note) else replace(reading, note="")
 
     def probe(self) -> str:
         """Return what the engine says of itself."""

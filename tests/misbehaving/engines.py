@@ -65,7 +65,8 @@ class Engine:
         if self.habit in BAD_HABITS:
             getattr(self.worker, self.habit)({}, b"")
         doing = getattr(self, f"_{self.habit}", None)
-        return doing(picture) if doing else Reading(self.options.get("text"), 0.9, "somebody else")
+        said = Reading(self.options.get("text"), 0.9, "somebody else", note=self.options.get("note", ""))
+        return doing(picture) if doing else said
 
     def _describes(self, picture: Picture) -> Reading:
         """Say what can be seen, and of what."""
