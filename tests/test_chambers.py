@@ -93,6 +93,16 @@ class TestPixels:
 
         assert ("settings_invalid", "Remove it.") == (caught.value.code, caught.value.hint)
 
+    def test_warms(self) -> None:
+        """Each engine can be loaded before it is asked; one that cannot be built is one failed step of its own."""
+        chamber = pixels({"engines": {"picky": {}, "answers": {}}, "max_pixels": 1}, {})
+        picky, answers = chamber.warm()
+
+        with pytest.raises(EngineUnavailable):
+            picky()
+        assert ({}, b"") == answers()
+        assert {"answers"} == set(chamber._engines._loaded)
+
 
 class TestNetwork:
     """What talks to the network."""
@@ -107,9 +117,13 @@ class TestNetwork:
         assert [["4x3", None], ["0", None], ["ffd8ffe0", None]] == found["candidates"]
 
     def test_is_built_once(self) -> None:
-        """An engine is built when it is first asked, and kept."""
+        """An engine is built before it is asked, or when it is, and kept."""
         chamber = network({"engines": {"answers": {"text": "A"}}}, {})
         ask = ASK | {"engine": "answers", "width": 4, "height": 3}
+        (step,) = chamber.warm()
+        step()
+        built = chamber._engines._loaded["answers"]
 
         assert ["A", "A"] == [chamber.read(ask, b"")[0]["text"] for _ in range(2)]
         assert chamber.probe({"engine": "answers"}, b"")[0]["sentence"]
+        assert built is chamber._engines._loaded["answers"]

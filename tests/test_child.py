@@ -685,11 +685,11 @@ class TestMessages:
 class TestCell:
     """The loop of a child, in this process."""
 
-    def answers(self, target: str, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    def answers(self, target: str, *calls: tuple[str, dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
         """Return the heads that the loop answers to a factory and some calls."""
         commands = io.BytesIO(b"".join(messages.pack({"method": name, "arguments": said}) for name, said in calls))
         replies = io.BytesIO()
-        hello = {"target": target, "options": {}, "secret": {}, "limits": {"cpu_seconds": 1 << 20}}
+        hello = {"target": target, "options": options, "secret": {}, "limits": {"cpu_seconds": 1 << 20}}
         cell.work(commands, replies, hello, offline=True)
         replies.seek(0)
         heads = []
@@ -707,6 +707,14 @@ class TestCell:
         assert {"a": 1} == first["found"]["said"]
         assert "EngineRefused" == refused["error"]["class"]
         assert "KeyError" in broken["trace"]
+
+    def test_warm(self) -> None:
+        """What can be done early is done before the first call; of what breaks then, nothing is said."""
+        early = [("echo", {}), ("raises", {"which": "bug"}), ("raises", {"which": "fatal"}), ("echo", {})]
+        made, called = self.answers(WORKER, ("echo", {}), early=early)
+
+        assert {"found": {"offline": True}} == made
+        assert 3 == called["found"]["calls"]
 
     def test_without_a_worker(self) -> None:
         """It ends when there is nobody to work."""

@@ -70,6 +70,15 @@ def unavailable(desk: Desk, seat: int = 0) -> EngineUnavailable:
 class TestPhotos:
     """What becomes of a photo."""
 
+    def test_engines_are_loaded_with_the_child(self, open_desk: Callable[..., Desk], tmp_path: Path) -> None:
+        """Loading counts against no call: it is over once the child has started, also beside an engine that fails."""
+        desk = open_desk({"picky": {}, "answers": {"mark": str(tmp_path / "loaded"), "text": "1234BCD"}})
+        desk.open(jpeg())
+
+        assert (tmp_path / "loaded").exists()
+        assert "Remove it." == unavailable(desk).hint
+        assert "1234BCD" == said(desk, 1).text
+
     @pytest.mark.parametrize("photo", [jpeg(), png()])
     def test_local(self, open_desk: Callable[..., Desk], photo: bytes) -> None:
         """A local engine gets the pixels and nothing else."""

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from watcher import drawings, engines, pictures, wire
@@ -14,6 +15,7 @@ from watcher.errors import EngineUnavailable, SettingsInvalid
 from watcher.model import Picture
 
 Answer = tuple[dict[str, Any], bytes]
+Step = Callable[[], Answer]
 
 
 def pixels(options: Mapping[str, Any], secret: Mapping[str, str]) -> Pixels:
@@ -32,10 +34,14 @@ class Pixels:
     """Decodes a picture, keeps it, lets the local engines read it, re-encodes it and draws on it."""
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]], max_pixels: int) -> None:
-        """Take the options by engine; an engine is loaded when it is first asked."""
+        """Take the options by engine; an engine is loaded by `warm`, or when it is first asked."""
         self._engines = _Engines(options)
         self._max_pixels = max_pixels
         self._picture: Picture | None = None
+
+    def warm(self) -> Iterator[Step]:
+        """Yield the loading of each engine, which takes longer than a call should."""
+        return self._engines.warm()
 
     def open(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
         """Decode the photo *blob* and keep the picture; raise EngineRefused if that cannot be done."""
@@ -76,8 +82,12 @@ class Network:
     """Lets the networked engines read what another chamber encoded."""
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take the options by engine, keys included; an engine is loaded when it is first asked."""
+        """Take the options by engine, keys included; an engine is loaded by `warm`, or when it is first asked."""
         self._engines = _Engines(options)
+
+    def warm(self) -> Iterator[Step]:
+        """Yield the loading of each engine, which takes longer than a call should."""
+        return self._engines.warm()
 
     def read(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
         """Return what the engine says of the encoded picture *blob*."""
@@ -97,6 +107,10 @@ class _Engines:
         self._options = options
         self._loaded: dict[str, Engine] = {}
 
+    def warm(self) -> Iterator[Step]:
+        """Yield a step for each engine, which loads it."""
+        return (partial(self._load, name) for name in self._options)
+
     def read(self, arguments: Mapping[str, Any], picture: Picture) -> dict[str, Any]:
         """Return the reading as plain data."""
         request = wire.request_in(arguments["request"])
@@ -105,6 +119,10 @@ class _Engines:
     def probe(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sentence as plain data."""
         return {"sentence": self._engine(arguments["engine"]).probe()[: wire.MAX_TEXT]}
+
+    def _load(self, name: str) -> Answer:
+        self._engine(name)
+        return {}, b""
 
     def _engine(self, name: str) -> Engine:
         """Return the engine; one that cannot be built is not available, for at start the settings were judged."""

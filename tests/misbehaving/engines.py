@@ -121,6 +121,8 @@ def __getattr__(target: str) -> Any:
     def create(options: Mapping[str, Any]) -> Engine:
         if name.startswith("picky"):
             raise SettingsInvalid("[engines.picky]: there is no option at all.", hint="Remove it.")
+        if mark := options.get("mark"):
+            Path(mark).touch()
         return Engine(name, options)
 
     return create

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,10 @@ class Worker:
         self.options = options
         self.secret = secret
         self.calls = 0
+
+    def warm(self) -> Iterator[Callable[[], Answer]]:
+        """Yield the calls that *options* want before the first one."""
+        return (partial(getattr(self, name), said, b"") for name, said in self.options.get("early", ()))
 
     def echo(self, arguments: Mapping[str, Any], blob: bytes) -> Answer:
         """Say what was said, and the how manieth call it is."""

@@ -51,12 +51,16 @@ def work(commands: BinaryIO, replies: BinaryIO, hello: Mapping[str, Any], *, off
     """Make the worker that *hello* describes and answer calls with its methods until *commands* ends.
 
     The factory `target` (`module:name`) is called with `options` and `secret`. The methods of what it returns take a
-    dictionary and bytes, and return a dictionary and bytes.
+    dictionary and bytes, and return a dictionary and bytes. If it has a method `warm`, that is called first, in the
+    time that the start has; it yields what can be done before there is a call, and a step that fails stops nothing.
     """
     made: list[Any] = []
 
     def make() -> tuple[dict[str, Any], bytes]:
-        made.append(_find(hello["target"])(hello["options"], hello["secret"]))
+        worker = _find(hello["target"])(hello["options"], hello["secret"])
+        for step in getattr(worker, "warm", tuple)():
+            _answer(step)  # what was wrong comes out again, and is told, when a call needs it
+        made.append(worker)
         return {"offline": offline}, b""
 
     _reply(replies, _answer(make))
