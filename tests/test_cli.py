@@ -172,7 +172,7 @@ def test_reading_without_engines_fails(house: Path) -> None:
     (photo, *_) = (house / "uploads").iterdir()
     lines = call(house, "read", str(photo), "nothing.jpg", code=1).output.splitlines()
 
-    assert [f"{photo}: No engine can be asked; see [reading] engines.", True] == [
+    assert [f"{photo}: No engine can be asked; see [reading] engines.  engine_unavailable", True] == [
         lines[0],
         lines[1].startswith("nothing.jpg: The photo cannot be read"),
     ]

@@ -138,6 +138,7 @@ def test_a_record_is_one_line_that_says_why_it_is_in_doubt() -> None:
             "a.jpg: no plate in 0.46 s  doubtful  x",
         ),
         ({"error": HOSTILE}, f"a.jpg: {TAMED}"),
+        ({"error": "No.", "code": "bad", "drawing_error": "It is full."}, "a.jpg: No.  bad  not drawn: It is full."),
         ({"plate": HOSTILE}, f"a.jpg: {TAMED} (0.93) by tesseract in 0.46 s"),
         ({"drawing": "b.png"}, "a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  drawn in b.png"),
         (
@@ -145,7 +146,7 @@ def test_a_record_is_one_line_that_says_why_it_is_in_doubt() -> None:
             f"a.jpg: 1234BCD (0.93) by tesseract in 0.46 s  not drawn: {TAMED}",
         ),
     ],
-    ids=["sure", "others", "doubtful", "nothing", "error", "hostile", "drawn", "not drawn"],
+    ids=["sure", "others", "doubtful", "nothing", "error", "all at once", "hostile", "drawn", "not drawn"],
 )
 def test_a_reading_is_one_line(more: dict[str, object], expected: str) -> None:
     """It says who read what, how sure and in what time, what else was considered, and where it was drawn."""

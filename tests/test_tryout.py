@@ -64,7 +64,7 @@ def test_objections(tmp_path: Path) -> None:
 
     assert [os.fspath(path) for path in images] == [answer["file"] for answer in told]
     assert ["not_a_file", "not_a_file", "unreadable"] == [answer["code"] for answer in told]
-    assert "The photo cannot be read: No such file or directory." == told[2]["error"]
+    assert "The photo cannot be read: No such file or directory. Check its name and folder." == told[2]["error"]
 
 
 def test_largest(tmp_path: Path) -> None:
@@ -79,14 +79,30 @@ def test_largest(tmp_path: Path) -> None:
 
 
 def test_unreadable_picture(tmp_path: Path) -> None:
-    """A file that is no picture is refused by the reader, which is a failure but no error."""
+    """A file that is no picture is a failure, told by its code and by a sentence with the remedy."""
     path = tmp_path / "text.jpg"
     path.write_text("This is no photo.")
     (answer,) = answers(tmp_path, path, engines='["tesseract"]')
 
-    assert "error" not in answer
+    assert answer["error"].startswith("This is no JPEG or PNG that can be decoded. Open it in a viewer")
     assert ("image_unreadable", None, True) == (answer["code"], answer["plate"], answer["review"])
     assert tryout.is_failed(answer)
+
+
+def test_large_picture(tmp_path: Path, photo: Path) -> None:
+    """A picture of more pixels than the settings allow names the setting."""
+    variables = {"WATCHER_INBOX__MAX_MEGAPIXELS": "0.0001"}
+    (answer,) = answers(tmp_path, photo, engines='["tesseract"]', **variables)
+
+    assert ("too_many_pixels", None) == (answer["code"], answer["plate"])
+    assert "[inbox] max_megapixels" in answer["error"]
+
+
+def test_a_refusal_that_did_not_matter(photo: Path) -> None:
+    """An engine that refuses a picture which could be decoded makes no picture of it that is none."""
+    answer = asked("refuses", {}, photo)
+
+    assert ("content_filter", False) == (answer["code"], "error" in answer)
 
 
 def test_unknown_engine(tmp_path: Path, photo: Path) -> None:

@@ -94,7 +94,7 @@ def repaired(before: int, after: int) -> str:
 def reading_line(facts: Facts) -> str:
     """Return one line for one photo that was read."""
     if "error" in facts:
-        return plain(f"{facts['file']}: {facts['error']}")
+        return plain("  ".join(filter(None, (f"{facts['file']}: {facts['error']}", facts["code"], _drawing(facts)))))
     engine = f" by {facts['engine']}" if facts["engine"] else ""
     read = f"{facts['file']}: {facts['plate'] or 'no plate'}{_sure(facts)}{engine} in {facts['seconds']:.2f} s"
     others = _others(facts)

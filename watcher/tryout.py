@@ -18,6 +18,13 @@ from watcher.options import largest_of
 from watcher.reports import reading_facts
 from watcher.settings import Settings
 
+_NO_PICTURE = {
+    "image_unreadable": "This is no JPEG or PNG that can be decoded. Open it in a viewer, and save or send it again.",
+    "too_many_pixels": "The picture has more pixels than [inbox] max_megapixels. Make it smaller, or raise that.",
+    "decode_timeout": "The picture took too long to decode. Make it smaller, or raise [reading] deadline_seconds.",
+}
+"""What is said, by code, of a file from which no engine got a picture."""
+
 
 def readings(
     settings: Settings, images: Sequence[Path], clocks: Clocks, *, drawing: Path | None = None
@@ -53,9 +60,12 @@ def _answer(chain: Chain, path: Path, largest: int, drawing: Path | None = None)
         code, error = _objection(chain, path, largest)
         if not error:
             reading = chain.read_file(os.path.realpath(path), Request())
-            return reading_facts(reading) | ({} if drawing is None else _drawn(chain, reading, drawing))
+            return _told(reading) | ({} if drawing is None else _drawn(chain, reading, drawing))
     except OSError as fault:
-        code, error = "unreadable", f"The photo cannot be read: {fault.strerror}."
+        remedy = (
+            "Check its name and folder." if isinstance(fault, FileNotFoundError) else "Check the disk and the rights."
+        )
+        code, error = "unreadable", f"The photo cannot be read: {fault.strerror}. {remedy}"
     except WatcherError as fault:
         code, error = fault.code, str(fault)
     except ChildLost as fault:
@@ -63,13 +73,19 @@ def _answer(chain: Chain, path: Path, largest: int, drawing: Path | None = None)
     return reading_facts(Reading(None)) | {"code": code, "error": error}
 
 
+def _told(reading: Reading) -> dict[str, Any]:
+    """Return *reading* as facts, with an `error` if there was no picture to read."""
+    error = "" if reading.text is not None else _NO_PICTURE.get(reading.code, "")
+    return reading_facts(reading) | ({"error": error} if error else {})
+
+
 def _objection(chain: Chain, path: Path, largest: int) -> tuple[str, str]:
     """Return code and sentence of what keeps the file at *path* from being read; both empty if nothing does."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        return "not_a_file", "This is no plain file."
+        return "not_a_file", "This is no plain file. Name a photo."
     if status.st_size > largest:
-        return "too_large", "The file is larger than [inbox] max_megabytes."
+        return "too_large", "The file is larger than [inbox] max_megabytes. Make it smaller, or raise that."
     if not chain.waits:
         return "engine_unavailable", "No engine can be asked; see [reading] engines."
     return "", ""

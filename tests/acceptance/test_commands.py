@@ -455,7 +455,7 @@ def test_read_prints_what_the_engines_say_and_records_nothing(house: House, tmp_
     before = _kept(house)
     names = ["missing.jpg", "one.jpg", ".", "text.jpg", "fifo.jpg", "link.jpg", "one.jpg"]
     said = house.ask_all("read", *names, code=1)
-    lines = house.command("read", "one.jpg", "missing.jpg").stdout.splitlines()
+    lines = house.command("read", "one.jpg", "missing.jpg", "text.jpg").stdout.splitlines()
 
     assert names == [answer["file"] for answer in said]
     keys = {"file", "plate", "confidence", "engine", "candidates", "seconds"}
@@ -463,10 +463,14 @@ def test_read_prints_what_the_engines_say_and_records_nothing(house: House, tmp_
     assert ["unreadable", None, "not_a_file", "image_unreadable", "not_a_file", None, None] == [
         answer["code"] for answer in said
     ]
-    assert [True, False, True, False, True, False, False] == ["error" in answer for answer in said]
+    assert [True, False, True, True, True, False, False] == ["error" in answer for answer in said]
     assert before == _kept(house)
     assert lines[0].startswith("one.jpg: no plate")
-    assert "missing.jpg: The photo cannot be read: No such file or directory." == lines[1]
+    assert (
+        "missing.jpg: The photo cannot be read: No such file or directory. Check its name and folder.  unreadable"
+        == lines[1]
+    )
+    assert lines[2].startswith("text.jpg: This is no JPEG or PNG that can be decoded. Open it in a viewer")
 
 
 def test_read_draws_what_it_reads_in_a_new_file(house: House, tmp_path: Path) -> None:
