@@ -31,9 +31,10 @@ _KEPT = 6  # guesses of a line
 _SECOND = -1.5  # logarithm of its share from which another line that says the same counts
 _AGREEMENT, _MOST_AGREEING = 1.5, 2.0
 # Two numbers that make a confidence of 0.9 mean that nine of ten are right; chosen by measurement.
-_SLOPE, _SHIFT = 2.2, 0.8
+_SLOPE, _SHIFT = 2.2, 1.3
 _SUREST, _NONE = 0.99, 1e-9
-_MIDDLE = -2.5  # a score at which a plate is as likely right as wrong, if nothing else speaks against it
+_RIVALLED = 0.3  # by how much a confidence may be above the share of its text
+_MIDDLE, _AGAIN = -2.5, 0.4  # a score that is as likely right as wrong; more for each further look that was needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,11 @@ def placed(box: Box, text: str, build: Build, size: tuple[int, int]) -> float:
     return score - _ordinary(text)
 
 
-def weigh(lines: Iterable[Line]) -> list[Verdict]:
-    """Return what the picture may show, each text once, the likeliest first; lines that say the same support it."""
+def weigh(lines: Iterable[Line], passes: int = 1) -> list[Verdict]:
+    """Return what the picture may show, each text once, the likeliest first; lines that say the same support it.
+
+    *passes* is how often the picture had to be looked at: what is not plain at once is less often right.
+    """
     said: dict[str, list[tuple[float, float, Box]]] = defaultdict(list)
     for line in lines:
         if line.guesses:
@@ -89,10 +93,15 @@ def weigh(lines: Iterable[Line]) -> list[Verdict]:
                 share = guess.score - top - all_together
                 said[guess.text].append((guess.score + line.place, share, line.box))
     scored = sorted(((_pooled(found), text) for text, found in said.items()), reverse=True)
-    return [
-        Verdict(text, max(said[text], key=_strength)[2], score, _confidence(score, [other for other, _ in scored]))
-        for score, text in scored
-    ]
+    middle = _MIDDLE + _AGAIN * (passes - 1)
+    scores = [score for score, _ in scored]
+    verdicts: list[Verdict] = []
+    for score, text in scored:
+        confidence = _confidence(score, scores, middle)
+        if verdicts:
+            confidence = min(confidence, 1 - verdicts[0].confidence)
+        verdicts.append(Verdict(text, max(said[text], key=_strength)[2], score, confidence))
+    return verdicts
 
 
 def _pooled(found: list[tuple[float, float, Box]]) -> float:
@@ -106,12 +115,12 @@ def _strength(found: tuple[float, float, Box]) -> tuple[float, float]:
     return found[:2]
 
 
-def _confidence(score: float, scores: Sequence[float]) -> float:
+def _confidence(score: float, scores: Sequence[float], middle: float) -> float:
     """Return how often such a text is right: by its share among all, and by its own score."""
     share = 1 / sum(math.exp(min(other - score, 50.0)) for other in scores)
-    raw = share / (1 + math.exp(min(_MIDDLE - score, 50.0)))
+    raw = share / (1 + math.exp(min(middle - score, 50.0)))
     odds = _SLOPE * (math.log(max(raw, _NONE)) - math.log(max(1 - raw, _NONE))) + _SHIFT
-    return min(_SUREST, 1 / (1 + math.exp(-odds)))
+    return min(_SUREST, share + _RIVALLED, 1 / (1 + math.exp(-odds)))
 
 
 def _ordinary(text: str) -> float:

@@ -72,7 +72,7 @@ def decode(looks: Sequence[Look], prior: Prior) -> list[Guess]:
     """Return what the line seen in *looks* may say as a plate, the likeliest first; perhaps nothing."""
     lattices = [_lattice(look) for look in looks]
     texts = {text for lattice in lattices[:_SEARCHED] for text in _search(lattice, prior)}
-    wanted = sorted(text for text in texts if len(text) >= SHORTEST - 1)
+    wanted = sorted(text for text in texts if len(text) >= SHORTEST)
     if not wanted:
         return []
     likely = _together([_likely(lattice, wanted) for lattice in lattices])

@@ -56,8 +56,8 @@ class Pass:
 
 
 PASSES = (
-    Pass(200_000, 640, 0.3, 0.5, 0.85),
-    Pass(550_000, 1150, 0.3, 0.45, 0.8),
+    Pass(200_000, 640, 0.3, 0.5, 0.82),
+    Pass(550_000, 1150, 0.3, 0.45, 0.82),
     Pass(800_000, 1500, 0.25, 0.4, 0.0, stretched=True),
 )
 
@@ -84,10 +84,10 @@ class Looker:
         """Return the plates that *picture* may show, the likeliest first; when it is *late*, after fewer looks."""
         lines: list[Line] = []
         verdicts: list[Verdict] = []
-        for way in PASSES:
+        for passes, way in enumerate(PASSES, 1):
             prior.forget()
             lines += self._lines(picture, way, prior)
-            verdicts = weigh(lines)
+            verdicts = weigh(lines, passes)
             if (verdicts and verdicts[0].confidence >= way.enough) or late():
                 break
         return verdicts
