@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.scripted_openai import Scripted
-from watcher.demo import VEHICLES
+from watcher.demo import VEHICLES, show
 
 SECONDS = 45.0
 
@@ -89,3 +89,36 @@ def test_it_asks_nobody_and_leaves_nothing(shown: Shown) -> None:
     """A key that lies in the environment is not used, and the temporary folder is as empty as before."""
     assert 0 == shown.questions
     assert [] == list(shown.temporary.iterdir())
+
+
+def test_it_names_no_file_that_is_gone(shown: Shown) -> None:
+    """What it prints at the end does not send anybody to a register that was removed with its folder."""
+    after = shown.out.partition("\n\n")[2]
+
+    assert str(shown.temporary) not in after
+    assert "data/registros.csv" in after
+
+
+def test_a_daemon_that_ends_at_once_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told below the last words of the daemon, with the exit code, long before the time is up."""
+    began = time.monotonic()
+    code = show([sys.executable, "-c", "raise SystemExit('The disk is on fire.')"], seconds=10 * SECONDS)
+    out, err = capfd.readouterr()
+
+    assert (1, True) == (code, time.monotonic() - began < SECONDS)
+    assert "Rows right: NO." in out
+    assert err.startswith("The disk is on fire.\n")
+    assert "The daemon ended by itself, with exit code 1;" in err
+
+
+def test_a_daemon_that_writes_nothing_is_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    """When the time is up that is said, and the daemon is gone."""
+    waits = (
+        "import signal, sys; signal.signal(15, lambda *_: sys.exit('Enough.')); print(1, flush=True); signal.pause()"
+    )
+    code = show([sys.executable, "-c", waits], seconds=2.0)
+    err = capfd.readouterr().err
+
+    assert 1 == code
+    assert "Rows are still missing after 2 s;" in err
+    assert err.endswith("Enough.\n")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 _SECONDS = 40.0
+_DAEMON = (sys.executable, "-m", "watcher.cli", "--config", "watcher.toml", "run")
 _WIDTH, _HEIGHT = 1280, 960
 _CONFIGURATION = """
 [folders]
@@ -79,42 +80,43 @@ def drop(vehicle: Vehicle, inbox: Path, workshop: Path) -> None:
     (workshop / vehicle.file).rename(inbox / vehicle.file)
 
 
-def show() -> int:
-    """Run the demonstration; return 0 only if all three rows are right."""
+def show(daemon: Sequence[str] = _DAEMON, seconds: float = _SECONDS) -> int:
+    """Run the demonstration, *seconds* long at most; return 0 only if all three rows are right."""
     with tempfile.TemporaryDirectory(prefix="matricula-demo-") as home:
         root = Path(home)
         for name in ("inbox", "uploads", "data", "workshop"):
             (root / name).mkdir()
         (root / "watcher.toml").write_text(_CONFIGURATION, encoding="utf-8")
         print("Three photos are drawn and dropped into", root / "inbox", flush=True)
-        with _daemon(root):
+        with _running(daemon, root) as process:
             for vehicle in VEHICLES:
                 drop(vehicle, root / "inbox", root / "workshop")
-            rows = _rows(root / "data" / "registros.csv", time.monotonic() + _SECONDS)
+            rows = _rows(root / "data" / "registros.csv", process, time.monotonic() + seconds)
+            if len(rows) < len(VEHICLES):
+                print(_complaint(process.poll(), seconds), file=sys.stderr, flush=True)
         return _judge(root, rows)
 
 
 @contextmanager
-def _daemon(root: Path) -> Iterator[None]:
+def _running(daemon: Sequence[str], root: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the real daemon as a process of its own; it knows no key, so nothing leaves this machine."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if name != "OPENAI_API_KEY" and not name.startswith(("WATCHER_", "CREDENTIALS_", "NOTIFY_", "WATCHDOG_"))
     }
-    command = [sys.executable, "-m", "watcher.cli", "--config", "watcher.toml", "run"]
-    process = subprocess.Popen(command, cwd=root, env=environment)
+    process = subprocess.Popen(daemon, cwd=root, env=environment)
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
 
 
-def _rows(register: Path, until: float) -> list[dict[str, str]]:
-    """Return the rows once there are three, or what there is when the time is up."""
+def _rows(register: Path, process: subprocess.Popen[bytes], until: float) -> list[dict[str, str]]:
+    """Return the rows once there are three, or what there is when the time is up or the daemon has ended."""
     rows: list[dict[str, str]] = []
-    while len(rows) < len(VEHICLES) and time.monotonic() < until:
+    while len(rows) < len(VEHICLES) and time.monotonic() < until and process.poll() is None:
         time.sleep(0.1)
         if register.exists():
             with register.open(encoding="utf-8", newline="") as file:
@@ -122,9 +124,16 @@ def _rows(register: Path, until: float) -> list[dict[str, str]]:
     return rows
 
 
+def _complaint(code: int | None, seconds: float) -> str:
+    """Return why rows are missing, if the daemon ended with exit *code*, or after *seconds* still runs."""
+    if code is None:
+        return f"\nRows are still missing after {seconds:g} s; the last lines of the log, above, say what it does."
+    return f"\nThe daemon ended by itself, with exit code {code}; the last lines of its log, above, say why."
+
+
 def _judge(root: Path, rows: list[dict[str, str]]) -> int:
     """Print the rows and say whether they are right in number, names and sidecar fields."""
-    print("\nThe register,", root / "data" / "registros.csv", "\n")
+    print("\nThe rows of its register:\n")
     for row in rows:
         print(",".join(row.values()))
     told = sorted(tuple(vehicle.sidecar.values()) for vehicle in VEHICLES)
@@ -134,6 +143,7 @@ def _judge(root: Path, rows: list[dict[str, str]]) -> int:
     plates = {vehicle.plate for vehicle in VEHICLES} & {row["matricula"] for row in rows}
     print(f"\nPhotos: {', '.join(names)}")
     print(f"Rows right: {'all three' if right else 'NO'}. Plates read right: {len(plates)} of {len(VEHICLES)}.")
+    print("All this lay in a temporary folder, which is removed. Rows of your own photos go to data/registros.csv.")
     return 0 if right else 1
 
 
