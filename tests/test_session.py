@@ -50,6 +50,14 @@ def test_config(session: Session, tmp_path: Path) -> None:
     assert after == session.config
 
 
+def test_engines(tmp_path: Path) -> None:
+    """Every command is told of an engine that does not exist, also one that reads nothing."""
+    session = Session({"WATCHER_HOME": str(tmp_path), "WATCHER_READING__ENGINES": "magic"})
+    for reading in (True, False):
+        with pytest.raises(SettingsInvalid, match="names magic, which is no engine; set it to some of openai"):
+            session.settings(reading=reading)
+
+
 def test_key(tmp_path: Path) -> None:
     """Only who reads plates needs a key, and is told of the remedy."""
     session = Session({"WATCHER_HOME": str(tmp_path), "WATCHER_READING__ENGINES": '["openai"]'})

@@ -607,6 +607,35 @@ class TestEngines:
         assert {"x": 1} == settings.engines.options("abacus")
         assert {"y": 1} == settings.engines.options("openai2")
 
+    def test_engines_that_there_are_not(self, tmp_path: Path) -> None:
+        """Where it is known which engines there are, all others are told, with the other mistakes, and each once."""
+        path = tmp_path / "given.toml"
+        path.write_text(
+            "[engines.foo]\nx = 1\n[engines.magic]\n[engines.mine]\n[inbox]\nwach = 'poll'\n", encoding="utf-8"
+        )
+        variables = {"WATCHER_READING__ENGINES": "magic,magic,teseract,mine,A b,openai"}
+        with pytest.raises(SettingsInvalid) as caught:
+            load(config=path, environment=variables, engines=["mine", "yours"])
+
+        assert [
+            (
+                "WATCHER_READING__ENGINES names magic, which is no engine;"
+                " set it to some of mine, openai, rapidocr, tesseract, yours."
+            ),
+            "WATCHER_READING__ENGINES names teseract, which is no engine; did you mean tesseract?",
+            "[engines.foo] is for an engine that there is not; remove it, or install that engine.",
+            "[inbox] wach is not a setting; did you mean [inbox] watch?",
+        ] == sorted(line for line in caught.value.reason.splitlines() if "must" not in line)
+
+    def test_engines_that_there_are(self, tmp_path: Path) -> None:
+        """An engine of others may be asked, or rest, with its options; the shipped list is always right."""
+        path = tmp_path / "given.toml"
+        path.write_text("[engines.mine]\nx = 1\n[engines.yours]\n", encoding="utf-8")
+
+        assert {"x": 1} == load(config=path, environment={}, engines=["mine", "yours"]).engines.options("mine")
+        variables = {"WATCHER_READING__ENGINES": "mine"}
+        assert ("mine",) == load(config=path, environment=variables, engines=["mine", "yours"]).reading.engines
+
     def test_section_of_the_local_reader(self, tmp_path: Path) -> None:
         """There is nothing to set in it; where countries go is said."""
         assert {} == loaded(tmp_path, "[engines.rapidocr]\n").engines.options("rapidocr")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from watcher import logs
+from watcher import engines, logs
 from watcher.clocks import Clocks
 from watcher.daemon import Daemon
 from watcher.settings import Settings, load
@@ -36,7 +36,7 @@ class Session:
 
         """
         self.config = config or self.config
-        return load(config=self.config, environment=self.environment, reading=reading)
+        return load(config=self.config, environment=self.environment, reading=reading, engines=engines.names())
 
     def listen(self, settings: Settings, stream: TextIO, *, level: str = "") -> None:
         """Let *stream* have the log of a command that works, at the level of the settings if none is given."""

@@ -196,13 +196,26 @@ def test_wrong_settings_are_78_with_all_problems_at_once(house: House) -> None:
 
 
 def test_an_engine_that_does_not_exist_is_78(house: House) -> None:
-    """What only the adapters know is told in the same way, by a log line where the log is what people watch."""
-    house.config.write_text(house.config.read_text(encoding="utf-8").replace("[]", '["magic"]'), encoding="utf-8")
-    run, read = house.command("run"), house.command("read", "x.jpg")
+    """It is told with all else that is wrong, also where nothing would be read, and so are options for nobody."""
+    text = house.config.read_text(encoding="utf-8").replace("[]", '["magic"]')
+    house.config.write_text(text + "\n[engines.foo]\nx = 1\n[logs]\nlevle = 3\n", encoding="utf-8")
 
-    assert (78, 78) == (run.returncode, read.returncode)
+    for command in (["run"], ["read", "x.jpg"], ["doctor"]):
+        asked = house.command(*command)
+        assert (78, "") == (asked.returncode, asked.stdout)
+        assert "[logs] levle is not a setting;" in asked.stderr
+        assert "[engines.foo] is for an engine that there is not;" in asked.stderr
+        assert "[reading] engines names magic, which is no engine; set it to some of " in asked.stderr
+
+
+def test_a_receiver_that_does_not_exist_is_78(house: House) -> None:
+    """What only the adapters know is told in the same way, by a log line where the log is what people watch."""
+    sink = "\n[[sinks]]\nname = 'gate'\nkind = 'magic'\nurl = 'https://gate.example'\n"
+    house.config.write_text(house.config.read_text(encoding="utf-8") + sink, encoding="utf-8")
+    run = house.command("run")
+
+    assert 78 == run.returncode
     assert '"event": "daemon.failed"' in run.stderr
-    assert read.stderr.startswith("There is no engine 'magic'. Set [reading] engines to some of: ")
 
 
 def test_a_foreign_register_is_74_at_the_start(house: House) -> None:

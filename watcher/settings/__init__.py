@@ -10,7 +10,8 @@ import contextlib
 import difflib
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from watcher.errors import SettingsInvalid
-from watcher.settings.kinds import listed
+from watcher.settings.kinds import ENGINE, listed
 from watcher.settings.sections import (
     EngineSettings,
     FolderSettings,
@@ -77,6 +78,7 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     places: Sequence[Path] = PLACES,
     reading: bool = True,
+    engines: Collection[str] | None = None,
 ) -> Settings:
     """Return the configuration.
 
@@ -87,6 +89,7 @@ def load(
         overrides: What the command line sets, nested as in the file; a value of none sets nothing.
         places: Where the file is looked for when nobody names one.
         reading: Plates are to be read, so somebody must be able to.
+        engines: Those there are, by name; any other is a mistake. With none, it is not looked at which there are.
 
     Raises:
         SettingsInvalid: Its reason names every problem there is, one sentence a line.
@@ -104,7 +107,8 @@ def load(
     )
     says: dict[str, Any] = functools.reduce(merged, (source.says for source in reversed(sources)), {})
     says = _at_home(says, home)
-    problems += [*_checked(says, sources), *(_without_reader(says, sources) if reading else ())]
+    problems += [*_checked(says, sources), *_checked_engines(says, sources, engines)]
+    problems += _without_reader(says, sources) if reading else ()
     if problems:
         raise SettingsInvalid("\n".join(problems), hint=f"The file is {path}." if path else "")
     return Settings(**says)
@@ -150,18 +154,33 @@ def _checked(says: dict[str, Any], sources: Sequence[Source]) -> Iterator[str]:
         yield from (sentence(one, sources) for one in error.errors(include_url=False, include_input=False))
     with contextlib.suppress(ValidationError):
         yield from check_folders(FolderSettings.model_validate(says.get("folders", {})))
-    yield from _checked_engines(says, sources)
 
 
-def _checked_engines(says: dict[str, Any], sources: Sequence[Source]) -> Iterator[str]:
-    """Yield a sentence for every section of options that no engine will ask for."""
-    names = _asked(says)
+def _checked_engines(says: dict[str, Any], sources: Sequence[Source], known: Collection[str] | None) -> Iterator[str]:
+    """Yield a sentence for every engine that there is not, and for every section of options that none will ask for."""
+    asked = [str(name) for name in _asked(says)]
+    names = {*EngineSettings.model_fields, *(known or ())}
+    if known is not None:
+        missing = [name for name in asked if name not in names and re.fullmatch(ENGINE, name)]
+        yield from (_no_engine(name, sources, sorted(names)) for name in dict.fromkeys(missing))
+    names.update(asked)
     sections = dig(says, ("engines",))
     for section in sections if isinstance(sections, dict) else ():
-        ours = [*EngineSettings.model_fields, *(str(name) for name in names)]
-        if section not in ours and (close := difflib.get_close_matches(section, ours, n=1, cutoff=0.8)):
-            key = called(("engines", section), sources)
+        if section in names:
+            continue
+        key = called(("engines", section), sources)
+        if close := difflib.get_close_matches(section, sorted(names), n=1, cutoff=0.8):
             yield f"{key} is for an engine that is not asked; did you mean [engines.{close[0]}]?"
+        elif known is not None:
+            yield f"{key} is for an engine that there is not; remove it, or install that engine."
+
+
+def _no_engine(name: str, sources: Sequence[Source], known: Sequence[str]) -> str:
+    """Return that there is no engine *name*, and which one was probably meant."""
+    key = called(("reading", "engines"), sources)
+    close = difflib.get_close_matches(name, known, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"set it to some of {', '.join(known)}."
+    return f"{key} names {name}, which is no engine; {remedy}"
 
 
 def _without_reader(says: dict[str, Any], sources: Sequence[Source]) -> Iterator[str]:

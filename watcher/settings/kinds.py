@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from watcher.formats import countries, nearest
 
+ENGINE = r"[a-z][a-z0-9_]{0,62}"
+"""What the name of an engine must match."""
+
 Item = TypeVar("Item")
 
 
@@ -121,7 +124,7 @@ Secret = Annotated[SecretStr | None, BeforeValidator(secret)]
 Options = Annotated[dict[str, Any], AfterValidator(discreet)]
 Word = Annotated[str, shaped(r"\S+", "one word")]
 Pattern = Annotated[str, shaped(r"[^/]+", "a file name or shell pattern without a slash")]
-EngineName = Annotated[str, shaped(r"[a-z][a-z0-9_]{0,62}", "a name of small letters, digits and _")]
+EngineName = Annotated[str, shaped(ENGINE, "a name of small letters, digits and _")]
 SinkName = Annotated[str, shaped(r"[a-z0-9][a-z0-9_-]{0,62}", "a name of small letters, digits, - and _")]
 Country = Annotated[str, AfterValidator(country)]
 Address = Annotated[
