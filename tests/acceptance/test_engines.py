@@ -188,13 +188,14 @@ def test_what_is_sent_is_a_small_picture_without_what_the_camera_wrote_into_it(t
 
 
 def test_whatever_the_service_answers_there_is_a_row_by_tesseract(tmp_path: Path) -> None:
-    """Errors and nonsense lead to the next engine with code and review mark; refusals and sentences without them.
+    """Errors, nonsense and refusals lead to the next engine with their code; Tesseract alone is never sure.
 
     One photo is one request: nothing is asked again behind our back. Between the cases the service is well, so that it
     is never left alone.
     """
     unavailable = (PLATE, "tesseract", "engine_unavailable", True)
-    read = (PLATE, "tesseract", "", False)
+    refused = (PLATE, "tesseract", "content_filter", True)
+    read = (PLATE, "tesseract", "", True)
     cases = [
         (fails(500), unavailable),
         (fails(429), (PLATE, "tesseract", "rate_limited", True)),
@@ -202,7 +203,7 @@ def test_whatever_the_service_answers_there_is_a_row_by_tesseract(tmp_path: Path
         (says("9999 ZZZ"), WELL),
         (NOTHING, unavailable),
         (Step(way="cut", body=says("9999 ZZZ").body), unavailable),
-        (fails(400, "Your image is unsafe", code="content_policy_violation"), read),
+        (fails(400, "Your image is unsafe", code="content_policy_violation"), refused),
         (says(None, refusal="I cannot help with that."), read),
         (says("Lo siento, no puedo ver ninguna matrícula en esta imagen."), read),
         (says("NO_DETECTADA"), read),
@@ -398,7 +399,7 @@ def test_a_child_that_is_killed_while_it_reads_costs_nothing_but_time(tmp_path: 
             os.kill(pid, signal.SIGKILL)
             gate.house.wait_rows(1)
 
-    assert [(PLATE, "tesseract", "", False)] == gate.facts()
+    assert [(PLATE, "tesseract", "", True)] == gate.facts()
     assert 1 == len(gate.house.rows())
     (lost,) = gate.house.said("child.lost")
     assert (pid, False) == (lost["pid"], lost["late"])

@@ -61,13 +61,13 @@ class TestReading:
 
     @pytest.mark.parametrize("plate", PLATES)
     def test_clear_plates(self, plate: str) -> None:
-        """A clear plate is read right, frame and car notwithstanding, and surely, and said where it is."""
+        """A clear plate is read right, frame and car notwithstanding, as surely as Tesseract can, and said where."""
         reading = read(plate)
         left, top, width, height = reading.box or (0, 0, 0, 0)
 
         assert plate.replace(" ", "") == (reading.text or "").replace(" ", "")
         assert "tesseract" == reading.engine
-        assert 0.6 <= (reading.confidence or 0) <= 1
+        assert 0.5 <= (reading.confidence or 0) <= 0.6
         assert left < 640 < left + width
         assert top < 620 < top + height
 
@@ -155,7 +155,7 @@ class TestTrouble:
         command = program(tmp_path, VERSION, again, f": > {tmp_path}/once", says("12345"))
         reading = read("1234 BCD", seconds=3, command=command)
 
-        assert (None, (Candidate("12345", 0.91),)) == (reading.text, reading.candidates)
+        assert (None, (Candidate("12345", 0.6 * 0.91),)) == (reading.text, reading.candidates)
 
     def test_asks_page_after_places(self, tmp_path: Path) -> None:
         """The whole picture is read, in the modes that are set, until one sees what can be a plate."""
@@ -163,7 +163,11 @@ class TestTrouble:
         reading = read("1234 BCD", command=command, psm=(11, 6, 4))
         modes = (tmp_path / "modes").read_text(encoding="utf-8").split()
 
-        assert ("1234BCD", 0.91, (10, 20, 30, 40)) == (reading.text, reading.confidence, reading.box)
+        assert ("1234BCD", 0.6 * 0.91, (10, 20, 30, 40)) == (
+            reading.text,
+            reading.confidence,
+            reading.box,
+        )
         assert ["11", "6"] == [mode for mode in modes if mode != "7"]
         assert "7" == modes[0]
 
