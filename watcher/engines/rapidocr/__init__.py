@@ -42,7 +42,7 @@ class Options:
 
     Attributes:
         countries: Codes of those whose plates are expected; none: anywhere.
-        seconds: After so many for one photo, no further look at it is begun.
+        seconds: For one photo, less than the deadline that is kept from outside.
 
     """
 
@@ -116,7 +116,8 @@ class RapidOcr:
 
     def _read_plate(self, pixels: Pixels, request: Request, started: float) -> Reading:
         countries = self._expected(request)
-        end = started + self._options.seconds
+        # A further look takes at most three times as long as all that came before it.
+        end = started + self._options.seconds / 4
         verdicts = self._looker.plates(pixels, self._prior(countries), lambda: time.monotonic() > end)
         if not verdicts:
             return Reading(None, engine=NAME)
