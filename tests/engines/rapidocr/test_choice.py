@@ -132,10 +132,20 @@ class TestWeigh:
         assert found[0].score > weigh(agreed[:1])[0].score
 
     def test_doubtful_support(self) -> None:
-        """A line that considers a text only among many others does not support it."""
-        doubting = line(("9999ZZZ", 0.0), ("1234BCD", -6.0))
+        """A line supports a text by as much as it believes in it: hardly at all where it is one of many."""
+        said = line(("1234BCD", 0.0))
+        alone, doubted, halved, agreed = (
+            next(verdict.score for verdict in weigh(lines) if verdict.text == "1234BCD")
+            for lines in (
+                [said],
+                [said, line(("9999ZZZ", 0.0), ("1234BCD", -6.0))],
+                [said, line(("9999ZZZ", 0.0), ("1234BCD", 0.0))],
+                [said, said],
+            )
+        )
 
-        assert weigh([line(("1234BCD", 0.0))])[0].score == weigh([line(("1234BCD", 0.0)), doubting])[0].score
+        assert alone < doubted < alone + 0.01
+        assert doubted < halved < agreed
 
     @pytest.mark.parametrize("lines", [[], [line()], [line(), line()]])
     def test_nothing(self, lines: list[Line]) -> None:

@@ -28,8 +28,7 @@ _DATE_COST, _NUMBER_COST, _WORD_COST = 5.0, 1.5, 2.0
 _DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])\d*|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)\d\d\d*")
 
 _KEPT = 6  # guesses of a line
-_SECOND = -1.5  # logarithm of its share from which another line that says the same counts
-_AGREEMENT, _MOST_AGREEING = 1.5, 2.0
+_AGREEMENT, _MOST_AGREEING = 1.5, 1.5  # for each other line that says the same, by its share; so many of them count
 # Two numbers that make a confidence of 0.9 mean that nine of ten are right; chosen by measurement.
 _SLOPE, _SHIFT = 2.2, 1.3
 _SUREST, _NONE = 0.99, 1e-9
@@ -107,7 +106,7 @@ def weigh(lines: Iterable[Line], passes: int = 1) -> list[Verdict]:
 def _pooled(found: list[tuple[float, float, Box]]) -> float:
     """Return the best score of a text, more where other lines say it too."""
     best, *others = sorted(found, key=_strength, reverse=True)
-    support = sum(math.exp(share) for _, share, _ in others if share > _SECOND)
+    support = sum(math.exp(share) for _, share, _ in others)
     return best[0] + _AGREEMENT * min(support, _MOST_AGREEING)
 
 
