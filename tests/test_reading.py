@@ -60,12 +60,13 @@ class TestChoice:
         assert ("", False, [], ()) == (found.code, found.review, later.asked, found.candidates)
 
     def test_separators(self) -> None:
-        """Hyphens that are printed on a plate stay only where they are wanted."""
-        seats = [Seat("a", Reading("PP-587-AO", 0.95))]
+        """Hyphens that are printed on a plate, or on what else was considered, stay only where they are wanted."""
+        seats = [Seat("a", Reading("PP-587-AO", 0.95, candidates=(Candidate("PP-587-A0", 0.05),)))]
         kept = reading.read(seats, believable=0.8, request=Request())
         dropped = reading.read(seats, believable=0.8, request=Request(), separators=False)
 
         assert ("PP-587-AO", "PP587AO") == (kept.text, dropped.text)
+        assert ((Candidate("PP-587-A0", 0.05),), (Candidate("PP587A0", 0.05),)) == (kept.candidates, dropped.candidates)
 
     def test_no_confidence_is_believed(self) -> None:
         """An engine that has no idea how sure it is is believed if it says a plate."""

@@ -45,7 +45,7 @@ def read(seats: Sequence[Seat], *, believable: float, request: Request, separato
     Believable is a plate in the judgement of `plates`, of which the engine either has no confidence to tell or at
     least *believable*, 0 to 1. Failing that: the most confident plate, else the last attempt at one, else none; and
     a person should look at it. So they should if an engine could not be asked, whose code the reading then carries,
-    and if every engine refused the picture. Without *separators* the plate loses its hyphens. With no engines at all
+    and if every engine refused the picture. Without *separators* all texts lose their hyphens. With no engines at all
     nothing is read, and nothing is wrong.
 
     Raises:
@@ -67,8 +67,8 @@ def read(seats: Sequence[Seat], *, believable: float, request: Request, separato
         best,
         code=_code(heard, best, sure=sure),
         review=bool(seats) and (best.review or not sure or bool(heard.unavailable)),
-        text=best.text if separators or best.text is None else best.text.replace("-", ""),
-        candidates=_candidates(heard.answers, best, request),
+        text=best.text if separators or best.text is None else _bare(best.text),
+        candidates=_candidates(heard.answers, best, request, separators=separators),
         tried=tuple(heard.tried),
         seconds=time.monotonic() - started,
     )
@@ -120,13 +120,15 @@ def _code(heard: _Round, best: Reading, *, sure: bool) -> str:
     return _common([error.code for error in heard.refused], EngineRefused.code)
 
 
-def _candidates(answers: Sequence[Reading], best: Reading, request: Request) -> tuple[Candidate, ...]:
+def _candidates(
+    answers: Sequence[Reading], best: Reading, request: Request, *, separators: bool
+) -> tuple[Candidate, ...]:
     """Return the other texts of all engines, cleaned, each once whatever its hyphens, the most confident first."""
     others: dict[str, Candidate] = {}
     for candidate in _considered(answers):
         text = last_attempt(candidate.text, request.kind)
         if text and _bare(text) != _bare(best.text or ""):
-            known = others.get(_bare(text), Candidate(text))
+            known = others.get(_bare(text), Candidate(text if separators else _bare(text)))
             confidence = max((c for c in (known.confidence, candidate.confidence) if c is not None), default=None)
             others[_bare(text)] = replace(known, confidence=confidence)
     ranked = sorted(others.values(), key=_confidence, reverse=True)
