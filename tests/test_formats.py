@@ -6,7 +6,7 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import resources
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.errors import SettingsInvalid
-from watcher.formats import Shape, countries, fits, known, nearest, parsed, separated, shapes
+from watcher.formats import Shape, countries, fits, nearest, parsed, separated, shapes
 
 FILES = sorted(
     (file for file in resources.files("watcher.formats").iterdir() if file.name.endswith(".toml")),
@@ -25,6 +25,12 @@ TEXTS = {file.name: file.read_text(encoding="utf-8") for file in FILES}
 SAID: list[tuple[str, str, dict[str, Any]]] = [
     (name, code, table) for name, text in TEXTS.items() for code, table in tomllib.loads(text).items()
 ]
+
+
+def known(text: str, chosen: Collection[str] = ()) -> bool:
+    """Return whether *text* is written in a shape of one of the *chosen* countries, or of any."""
+    return any(fits(text, shape) for shape in shapes(chosen))
+
 
 # ISO 3166-1 alpha-2 and XK, without what has no roads of its own.
 ISO = """

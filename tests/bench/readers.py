@@ -27,6 +27,7 @@ from tests.bench.accuracy import can_be_measured, labels, plates_option
 from tests.bench.measuring import Figure, Rows, Section, options, said, scratch, show
 from tests.plate_photos import photo
 from watcher import engines
+from watcher.child.process import _ENVIRONMENT
 from watcher.model import Request
 from watcher.options import reader_options
 from watcher.pictures import open_picture
@@ -36,7 +37,6 @@ Process = subprocess.Popen[str]
 
 READERS = 2
 _PATIENCE = 900.0
-_LIKE_A_CHILD = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_THREAD_LIMIT": "1"}
 
 
 def measure(folder: Path, *, engine: str = "rapidocr", photos: int = 60, plates: Path | None = None) -> Section:
@@ -128,7 +128,7 @@ def _bare_process() -> Iterator[Process]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.readers", "--bare"],
         cwd=Path(__file__).parents[2],
-        env=_LIKE_A_CHILD,
+        env=_ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",

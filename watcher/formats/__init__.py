@@ -45,11 +45,6 @@ def shapes(chosen: Collection[str] = ()) -> tuple[Shape, ...]:
     return _shapes(frozenset(code.upper() for code in chosen))
 
 
-def known(text: str, chosen: Collection[str] = ()) -> bool:
-    """Say whether a *text* of A-Z and 0-9 is written like a plate of one of the *chosen* countries, or of any."""
-    return any(True for _ in _fitting(text, chosen))
-
-
 def separated(text: str, chosen: Collection[str] = ()) -> str:
     """Return *text* with hyphens where a plate of its likeliest shape has breaks; unchanged if it fits none."""
     shape = max(_fitting(text, chosen), key=_odds, default=None)
